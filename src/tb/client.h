@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The device's conversation with ThingsBoard over one MQTT session: what is subscribed and asked after each
+ * CONNACK, request ids, timeouts, and who gets what arrives. Owns the Session. Main thread only. */
+#pragma once
+
+#include "mqtt/session.h"
+
+typedef struct Client Client;
+
+/* "cap:sec,cap:sec" as getSessionLimits tells them; NULL text: unlimited. */
+typedef struct ClientLimits {
+        bool known;               /* false: the server did not tell (old, or no answer) */
+        size_t max_payload;       /* bound on the MQTT remaining length; 65536 unless told */
+        unsigned max_inflight;
+        const char *messages, *telemetry_messages, *telemetry_points; /* borrowed during the callback */
+} ClientLimits;
+
+typedef struct ClientEvents {
+        /* As the session's, for log and status. */
+        void (*state)(void *userdata, SessionState state, SessionReason reason, int code, const char *text, usec_t retry);
+        /* Subscriptions checked (or refused: told by warning()), limits asked: telemetry may flow. */
+        void (*online)(void *userdata, const ClientLimits *limits);
+        void (*offline)(void *userdata, SessionReason reason);
+        void (*published)(void *userdata, uint64_t context, int code); /* of client_telemetry() */
+        /* Something an operator should read once: a refused subscription, an answer of odd shape. */
+        void (*warning)(void *userdata, const char *text);
+        int (*credentials)(void *userdata, SessionCredentials *ret, char **ret_text);
+} ClientEvents;
+
+typedef struct ClientParams {
+        SessionParams session; /* its events and userdata are the client's own: leave them zero */
+        usec_t limits_timeout; /* getSessionLimits; default 10 s */
+        ClientEvents events;
+        void *userdata;
+} ClientParams;
+
+/* error: 0, -ETIMEDOUT (no answer in time, or the server said {"error":"timeout"}), -ENOTCONN. */
+typedef void (*client_answer_fn)(void *userdata, int error, const char *json, size_t size);
+
+_must_check_ int client_new(Client **ret, const ClientParams *params);
+Client *client_free(Client *c);
+DEFINE_CLEANUP(Client *, client_free)
+void client_start(Client *c);
+int client_stop(Client *c, usec_t wait); /* as session_stop() */
+
+/* Publishes one telemetry payload at QoS 1; context < 2^63. Errors as session_publish(). */
+_must_check_ int client_telemetry(Client *c, const void *payload, size_t size, uint64_t context);
+/* Client RPC. ids rise and are not used again within 60 s. */
+_must_check_ int client_call(Client *c, const char *method, const char *params, usec_t timeout, client_answer_fn fn, void *userdata);
+
+bool client_is_online(const Client *c);
+Session *client_session(Client *c); /* borrowed */
+/* Bytes of the telemetry PUBLISH beside its payload, counted on the MQTT remaining length. */
+size_t client_telemetry_overhead(const Client *c);
