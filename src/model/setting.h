@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/macro.h"
+#include "model/unit.h"
 
 typedef enum SettingType { SETTING_GROUP, SETTING_LIST, SETTING_BOOL, SETTING_INT, SETTING_FLOAT, SETTING_STRING } SettingType;
 
@@ -18,7 +19,7 @@ struct Setting {
                 double d;
                 char *s;
         };
-        char *file; /* where it was set last */
+        char *file; /* where it was set last; a group: where it was opened first */
         unsigned line;
         Setting **children; /* GROUP, LIST: in the file's order, owned */
         size_t n_children;
@@ -48,12 +49,3 @@ size_t setting_encoded_size(const Setting *s);
 size_t setting_encode(const Setting *s, uint8_t *out);
 /* -EBADMSG: lengths, depth or counts wrong. */
 _must_check_ int setting_decode(const uint8_t *data, size_t size, Setting **ret);
-
-/* "250ms" "10s" "5min" "1h" "2d" -> microseconds; "16k" "256M" "1G" (KiB, MiB, GiB; "100B") -> bytes.
- * -EINVAL: not a number with a known unit; -ERANGE. A bare number is -EINVAL ("0" is fine). */
-_must_check_ int duration_parse(const char *text, usec_t *ret);
-_must_check_ int size_parse(const char *text, uint64_t *ret);
-char *duration_text(usec_t usec, char *out, size_t size);
-
-/* The candidate nearest to name by edit distance (<= 1/3 of its length, at least 1..2), or NULL. */
-const char *nearest_name(const char *name, const char *const *candidates, size_t n);
