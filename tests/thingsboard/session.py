@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One MQTT connection: CONNECT, acknowledgements, SUBSCRIBE, how it ends (THINGSBOARD.md 1.2-1.4, 2)."""
+import asyncio
+import socket
+import struct
+import time
+from collections import deque
+
+import mqtt_packets as mqtt
+import topics
+import uplink
+
+QUEUE_BEFORE_CONNACK = 100    # transport.mqtt.msg_queue_size_per_device_limit; pipelined_before_connack
+NEW, CONNECTING, UP, ENDED, HUNG = 'new', 'connecting', 'up', 'ended', 'hung'
+
+
+class Session(asyncio.Protocol):
+    """State of a connection; what payloads mean is in uplink.py."""
+
+    def __init__(self, core):
+        self.core = core
+        self.loop = asyncio.get_running_loop()
+        self.decoder = mqtt.Decoder()
+        self.state = NEW
+        self.version = 4
+        self.transport = None
+        self.device = None
+        self.client_id = ''
+        self.provisioning = False
+        self.waiting = deque()          # packets before the session is open
+        self.flavour = {}               # feature -> flavour last used
+        self.subscribed = {}            # filter -> QoS
+        self.downlink_qos = {}          # feature -> QoS
+        self.settled = {}               # feature -> time from which the core knows the subscription
+        self.next_id = 0
+        self.frozen = None              # bytes held back while black-holed
+        self.held_acks = []
+        self.active = time.monotonic()
+        self.number = 0
+
+    # -- connection ---------------------------------------------------------------------------------------------
+    def connection_made(self, transport):
+        self.transport = transport
+        sock = transport.get_extra_info('socket')
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.number = self.core.session_opened(self)
+        fault = self.core.faults.accept
+        if fault in ('close', 'reset'):
+            self.hang_up('refused at accept', fault)
+        elif fault == 'hang':
+            self.state = HUNG
+        elif self.core.black_hole is not None:
+            self.freeze()
+
+    def data_received(self, data):
+        if self.state in (ENDED, HUNG):
+            return
+        self.active = time.monotonic()
+        self.core.bytes_received(self, len(data))
+        try:
+            for kind, packet in self.decoder.feed(data):
+                self.packet(kind, packet)
+                if self.state == ENDED:
+                    return
+        except mqtt.WrongVersion as e:
+            self.hang_up('unsupported version: %s' % e)
+        except mqtt.Malformed as e:
+            self.end(0x81, 'malformed: %s' % e)
+
+    def connection_lost(self, exc):
+        if self.state != ENDED:
+            self.state = ENDED
+            self.core.session_ended(self, 'connection lost' if exc else 'closed by client', None)
+        self.core.session_gone(self)
+
+    def send(self, data):
+        if self.frozen is not None:
+            self.frozen.append(data)
+        elif self.transport is not None and not self.transport.is_closing():
+            self.transport.write(data)
+
+    def end(self, code, reason):
+        """The server ends the session: MQTT 5 is told why."""
+        if self.state == ENDED:
+            return
+        if self.version == 5 and self.state != NEW and code is not None:
+            self.send(mqtt.disconnect(code))
+        self.hang_up(reason, code=code)
+
+    def hang_up(self, reason, how='close', code=None):
+        if self.state == ENDED:
+            return
+        self.state = ENDED
+        self.core.session_ended(self, reason, code)
+        if self.frozen is None:
+            self.shut(how)
+
+    def shut(self, how='close'):
+        if how == 'reset':
+            sock = self.transport.get_extra_info('socket')
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+            self.transport.abort()
+        else:
+            self.transport.close()
+
+    def freeze(self):
+        """Black hole: neither read nor write, keep the socket."""
+        if self.frozen is None:
+            self.frozen = []
+            if not self.transport.is_closing():
+                self.transport.pause_reading()
+
+    def thaw(self):
+        if self.frozen is None:
+            return
+        held, self.frozen = self.frozen, None
+        for data in held:
+            self.send(data)
+        if self.state == ENDED:
+            self.shut()
+        elif not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    # -- packets ------------------------------------------------------------------------------------------------
+    def packet(self, kind, packet):
+        if self.state == UP or self.state == NEW and kind == mqtt.CONNECT:
+            handler = self.HANDLERS.get(kind)
+            if handler:
+                handler(self, packet)
+            return
+        self.waiting.append((kind, packet))
+        if len(self.waiting) > QUEUE_BEFORE_CONNACK:
+            self.end(0x97, 'more than %d packets before CONNACK' % QUEUE_BEFORE_CONNACK)
+
+    def on_connect(self, packet):
+        self.version, self.client_id = packet.version, packet.client_id
+        self.state = CONNECTING
+        if self.faulty_connect(packet):
+            return
+        self.loop.call_later(self.core.options.connack_delay, self.admit, packet)
+
+    def faulty_connect(self, packet):
+        """The faults mqtt5 and connack; True if one of them took the CONNECT."""
+        faults = self.core.faults
+        if packet.version == 5 and faults.mqtt5:
+            if faults.mqtt5 == 'unsupported':
+                self.send(mqtt.connack(5, 0, 0x84))
+            elif faults.mqtt5 == 'v3':
+                self.send(mqtt.connack(4, 0, 0x01))
+            self.hang_up('MQTT 5 refused (fault)')
+            return True
+        fault = faults.connack_now()
+        if fault is None:
+            return False
+        if fault == 'close':
+            self.hang_up('closed without CONNACK (fault)')
+        elif fault != 'silent':
+            self.refuse(int(str(fault), 0), 'refused (fault)')
+        return True
+
+    def refuse(self, code, reason):
+        self.send(mqtt.connack(self.version, 0, code))
+        self.end(code if self.version == 5 else None, 'CONNACK 0x%02x: %s' % (code, reason))
+
+    def admit(self, packet):
+        """Credentials, rate limit, CONNACK, then what came in meanwhile."""
+        if self.state != CONNECTING:
+            return
+        if 'provision' in (packet.user, packet.client_id):
+            self.provisioning = True
+        else:
+            device = self.core.authenticate(packet.client_id, packet.user, packet.password)
+            if device is None:
+                return self.refuse(refusal(packet), 'credentials')
+            if not self.core.limits.allow(device.name, 0):
+                return self.refuse(0x9F if self.version == 5 else 3, 'rate limit')
+            self.device = device
+        self.state = UP
+        self.send(mqtt.connack(self.version, 0 if packet.clean else 1, 0))    # always a lie (connect_clean_0)
+        self.core.session_up(self, packet)
+        while self.waiting and self.state == UP:
+            self.packet(*self.waiting.popleft())
+
+    def on_second_connect(self, packet):
+        """A CONNECT on a live connection gets a CONNACK of its own (flags_and_oddities)."""
+        self.state = CONNECTING
+        self.loop.call_later(self.core.options.connack_delay, self.admit, packet)
+
+    def on_any_connect(self, packet):
+        (self.on_connect if self.state == NEW else self.on_second_connect)(packet)
+
+    def on_publish(self, packet):
+        uplink.publish(self, packet)
+
+    def on_puback(self, ident):
+        if self.device:
+            self.device.rpc.acknowledged(ident & 0xFFFF)
+
+    def on_subscribe(self, packet):
+        """Every topic is answered at once; the core learns of it `--settle` seconds later (fact 9)."""
+        if self.device and not self.core.limits.allow(self.device.name, 0):
+            return self.rate_limited()
+        refused = 0x8F if self.version == 5 else 0x80
+        codes = [refused if self.core.faults.suback == 'refuse' else self.subscribe(topic, qos, refused)
+                 for topic, qos in packet.topics]
+        self.core.log('subscribe', self, topics=[t for t, _ in packet.topics], codes=codes)
+        if self.core.faults.suback != 'silent':
+            self.send(mqtt.suback(self.version, packet.id, codes))
+
+    def subscribe(self, topic, qos, refused):
+        if self.provisioning:
+            return min(qos, 1) if topic == '/provision/response' else refused
+        found = topics.subscription(topic, self.device.profile)
+        if found is None:
+            return refused
+        feature, flavour = found
+        qos = min(qos, 1)
+        self.subscribed[topic] = qos
+        self.downlink_qos[feature] = qos
+        self.flavour[feature] = flavour
+        settle = self.core.options.settle
+        self.settled[feature] = time.monotonic() + settle
+        if feature == 'rpc':
+            self.loop.call_later(settle, self.device.rpc.deliver_pending, self)
+        return qos
+
+    def on_unsubscribe(self, packet):
+        for topic, _ in packet.topics:
+            found = topics.SUBSCRIBE.get(topic)
+            if self.subscribed.pop(topic, None) is not None and found:
+                self.settled.pop(found[0], None)
+        self.send(mqtt.unsuback(self.version, packet.id, len(packet.topics)))
+
+    def on_ping(self, _):
+        if self.core.faults.ping != 'silent':
+            self.send(mqtt.PINGRESP_BYTES)
+
+    def on_disconnect(self, _):
+        self.end(0, 'DISCONNECT of the client')
+
+    HANDLERS = {mqtt.CONNECT: on_any_connect, mqtt.PUBLISH: on_publish, mqtt.PUBACK: on_puback,
+                mqtt.SUBSCRIBE: on_subscribe, mqtt.UNSUBSCRIBE: on_unsubscribe, mqtt.PINGREQ: on_ping,
+                mqtt.DISCONNECT: on_disconnect}
+
+    # -- acknowledgements and downlinks -------------------------------------------------------------------------
+    def ack(self, packet, code=0):
+        """PUBACK for QoS 1 (and 2: telemetry_qos2), through the faults that delay, reorder or lose it."""
+        faults = self.core.faults
+        if packet.qos == 0 or self.state == ENDED or faults.drop_acks and faults.spend('drop_acks'):
+            return
+        if faults.ack_reorder:
+            self.held_acks.append((packet.id, code))
+            if len(self.held_acks) >= faults.ack_reorder:
+                self.release_acks()
+            elif len(self.held_acks) == 1:
+                self.loop.call_later(0.2, self.release_acks)
+        elif faults.ack_delay:
+            self.loop.call_later(faults.ack_delay, self.send_ack, packet.id, code)
+        else:
+            self.send_ack(packet.id, code)
+
+    def release_acks(self):
+        held, self.held_acks = self.held_acks, []
+        for ident, code in reversed(held):
+            self.send_ack(ident, code)
+
+    def send_ack(self, ident, code):
+        if self.state != ENDED:
+            self.core.acknowledged(self, ident, code)
+            self.send(mqtt.puback(self.version, ident, code))
+
+    def rate_limited(self):
+        self.core.counters['closes_rate_limit'] += 1
+        self.end(0x83, 'rate limit')
+
+    def knows(self, feature):
+        """Whether the core has taken note of the subscription."""
+        return self.state == UP and feature in self.settled and time.monotonic() >= self.settled[feature]
+
+    def downlink(self, feature, payload, ident=None, topic=None):
+        """The server's PUBLISH; QoS 1 unless a subscription says otherwise. Returns its packet id, 0 for QoS 0."""
+        if self.state != UP:
+            return None
+        self.next_id += 1
+        qos = self.downlink_qos.get(feature, 1)
+        topic = topic or topics.downlink(feature, self.flavour.get(feature, topics.V1), ident)
+        self.core.log('downlink', self, topic=topic, qos=qos, size=len(payload))
+        self.send(mqtt.publish(self.version, topic, qos, self.next_id, payload))
+        return self.next_id & 0xFFFF if qos else 0
+
+
+def refusal(packet):
+    """CONNACK code when no device matches (2.2; recordings connect_*, basic_credentials)."""
+    five = packet.version == 5
+    user, password, client = ((x or '').strip() for x in (packet.user, packet.password, packet.client_id))
+    if user and password and client or bool(user) != bool(password):
+        return 0x86 if five else 0x05
+    if not user and not password and client:
+        return 0x85 if five else 0x02
+    return 0x87 if five else 0x05

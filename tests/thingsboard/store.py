@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the server has stored: series with one row for each (key, ts), latest values, attributes, and counts.
+
+Writes happen a moment AFTER the PUBACK (THINGSBOARD.md 0 fact 4), in order, from one queue."""
+import asyncio
+import time
+from collections import deque
+
+import values
+from gson import TooDeep
+
+GAP_KEY = 'tbagent_gap'     # the agent's own records of lost data: given apart, not counted
+
+
+class Series:
+    """The time series of one device."""
+
+    def __init__(self):
+        self.rows = {}          # key -> {ts: value}
+        self.latest = {}        # key -> (ts, value)
+        self.newest_first = {}  # key -> largest ts among first arrivals, for `reordered`
+        self.stored = self.duplicated = self.reordered = self.lost = 0
+        self.types = {}
+        self.gaps = []
+
+    def put(self, key, ts, value):
+        """Upsert; the latest value moves only if ts >= its own (upsert_and_latest). True: a new row."""
+        rows = self.rows.setdefault(key, {})
+        new = ts not in rows
+        rows[ts] = value
+        latest = self.latest.get(key)
+        if latest is None or ts >= latest[0]:
+            self.latest[key] = (ts, value)
+        if key == GAP_KEY:
+            if new:
+                self.gaps.append((ts, value))
+        elif new:
+            self._count(key, ts, value)
+        else:
+            self.duplicated += 1
+        return new
+
+    def _count(self, key, ts, value):
+        self.stored += 1
+        name = values.type_name(value)
+        self.types[name] = self.types.get(name, 0) + 1
+        newest = self.newest_first.get(key)
+        if newest is not None and ts < newest:
+            self.reordered += 1
+        else:
+            self.newest_first[key] = ts
+
+    def range(self, key, start, end, limit, newest_first=True):
+        rows = self.rows.get(key, {})
+        times = sorted((t for t in rows if start <= t < end), reverse=newest_first)[:limit]
+        return [(t, rows[t]) for t in times]
+
+    def count(self):
+        return dict(stored=self.stored, duplicated=self.duplicated, reordered=self.reordered, types=dict(self.types),
+                    keys=sorted(k for k in self.rows if k != GAP_KEY), lost_entries=self.lost,
+                    gaps=[dict(ts=t, value=v) for t, v in self.gaps])
+
+
+class KeyDictionary:
+    """The server numbers keys as it meets them and lists a device's keys in that order."""
+
+    def __init__(self):
+        self.ids = {}
+
+    def add(self, key):
+        self.ids.setdefault(key, len(self.ids))
+
+    def sort(self, keys):
+        return sorted(keys, key=self.ids.__getitem__)
+
+
+class Writer:
+    """The queue between PUBACK and the data base."""
+
+    def __init__(self, delay, stored=None):
+        self.delay = delay
+        self.queue = deque()
+        self.timer = None
+        self.keys = KeyDictionary()
+        self.stored = stored or (lambda device, rows: None)
+
+    def add(self, write, *arguments):
+        self.queue.append((time.monotonic() + self.delay, write, arguments))
+        if self.timer is None:
+            self.timer = asyncio.get_running_loop().call_later(self.delay, self._run)
+
+    def _run(self):
+        self.timer = None
+        now = time.monotonic() + 1e-3
+        while self.queue and self.queue[0][0] <= now:
+            _, write, arguments = self.queue.popleft()
+            write(*arguments)
+        if self.queue:
+            self.timer = asyncio.get_running_loop().call_later(self.queue[0][0] - time.monotonic(), self._run)
+
+    def telemetry(self, device, entries, now_ms):
+        self.add(self._telemetry, device, entries, now_ms)
+
+    def client_attributes(self, device, items):
+        self.add(self._attributes, device, items)
+
+    def _telemetry(self, device, entries, now_ms):
+        """Each entry is saved as a whole or not at all (recordings telemetry_key_*)."""
+        rows = 0
+        for ts, items in entries:
+            cast = self._cast(items)
+            if cast is None:
+                device.series.lost += 1
+                continue
+            for key, value in cast.items():
+                self.keys.add(key)
+                rows += device.series.put(key, now_ms if ts is None else ts, value)
+        self.stored(device, rows)
+
+    def _attributes(self, device, items):
+        cast = self._cast(items)
+        if cast is not None:
+            device.client.update(cast)
+
+    @staticmethod
+    def _cast(items):
+        if not all(map(values.key_is_good, items)):
+            return None
+        try:
+            return {key: values.cast(value) for key, value in items.items()}
+        except (TooDeep, RecursionError):
+            return None
