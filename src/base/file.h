@@ -18,5 +18,5 @@ _must_check_ int file_replace(const char *path, const void *data, size_t size, m
 _must_check_ int file_write_all(int fd, const void *data, size_t size);
 _must_check_ int file_mkdir(const char *path, mode_t mode); /* 0 also where it is there already */
 _must_check_ int fd_set_nonblock(int fd);
-/* Largest fd limit for poll-free programs; closes every fd from `from` on that is not in keep. */
+/* Closes every fd from `from` on that is not in keep. */
 void fd_close_above(int from, const int *keep, size_t n_keep);

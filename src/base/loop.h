@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The event loop: sd-event behind an interface whose clock can be simulated, so that hours pass in
- * milliseconds in tests. One per process, used by its main thread; loop_post() alone may be called from
- * other threads. Handlers must not block: loop_longest_turn() shows who did. */
+ * milliseconds in tests. One per process, used by its main thread alone (base/worker brings events of
+ * other threads in). Handlers must not block: loop_longest_turn() shows who did. */
 #pragma once
 
 #include <sys/types.h>
@@ -62,9 +62,11 @@ usec_t loop_timer_deadline(const LoopTimer *timer); /* USEC_INFINITY: not armed 
 _must_check_ int loop_io_new(LoopIo **ret, Loop *loop, const char *name, int fd, uint32_t events, loop_io_fn fn, void *userdata);
 LoopIo *loop_io_free(LoopIo *io);
 DEFINE_CLEANUP(LoopIo *, loop_io_free)
+/* 0: off, not even EPOLLHUP is told. */
 void loop_io_set_events(LoopIo *io, uint32_t events);
 
-/* SIGCHLD must be blocked (loop_new does). Reaps pid, then calls fn once. */
+/* SIGCHLD must be blocked (loop_new does). Calls fn once, then reaps pid: in fn the number is still its own.
+ * Freed before that, pid is not ended by it, and reaped all the same. */
 _must_check_ int loop_child_new(LoopChild **ret, Loop *loop, const char *name, pid_t pid, loop_child_fn fn, void *userdata);
 LoopChild *loop_child_free(LoopChild *child);
 DEFINE_CLEANUP(LoopChild *, loop_child_free)

@@ -20,15 +20,16 @@ typedef struct WorkerParams {
 } WorkerParams;
 
 _must_check_ int worker_new(Worker **ret, Loop *loop, const WorkerParams *params);
-/* Lets the running job end, drops the rest, joins. Waits at most `wait`; a thread that does not come back
+/* Lets the running job end, drops the rest (events too), joins. Waits at most `wait`; a thread that does not come back
  * is left behind (-ETIMEDOUT): the process is about to end and its memory must not be touched. */
 int worker_stop(Worker *w, usec_t wait);
-Worker *worker_free(Worker *w); /* after worker_stop(); leaks what a thread left behind still holds */
+/* After worker_stop(); from an event, too. What a thread left behind still holds is freed by it if it ever ends. */
+Worker *worker_free(Worker *w);
 DEFINE_CLEANUP(Worker *, worker_free)
 
-/* From the loop. 0: the worker owns job; -EAGAIN: full. */
+/* From the loop. 0: the worker owns job; -EAGAIN: full, or stopped. */
 _must_check_ int worker_submit(Worker *w, void *job);
-/* From any thread (the worker's own, or a library's callback thread). 0: will reach event(); -ENOBUFS: full. */
+/* From any thread (the worker's own, or a library's callback thread). 0: will reach event(); -ENOBUFS: full, or stopped. */
 _must_check_ int worker_post(Worker *w, void *event);
 
 /* Asks the thread for a sign of life; worker_deaf_for() = how long the oldest unanswered ping waits, 0: none. */
