@@ -14,7 +14,13 @@ typedef void (*problem_fn)(void *userdata, bool fatal, const char *file, unsigne
 
 typedef struct tbagent_node Node;
 
-/* Checks group (may be NULL: empty) against the concatenation of up to four tables (NULL: none). path: prefix
+/* The options that every channel takes beside its own: members of a MAP with TBAGENT_KEYS or TBAGENT_PREFIXES.
+ * Borrowed for good; they are runtime options wherever this table stands. Set once, before the first check. */
+void option_set_channel_options(const struct tbagent_option *table);
+const struct tbagent_option *option_channel_options(void);
+
+/* A GROUP or MAP without a table of members takes anything, and has no member nodes.
+ * Checks group (may be NULL: empty) against the concatenation of up to four tables (NULL: none). path: prefix
  * for messages ("plugins.boiler"). *ret is NULL when memory ran out only; problems were told through fn and
  * their settings have defaults. Returns the number of problems. */
 _must_check_ int node_new(Node **ret, const Setting *group, const char *path,
