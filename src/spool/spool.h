@@ -24,9 +24,10 @@ typedef struct SpoolStats {
         uint64_t next_seq;      /* of the row appended next; the first ever is 1 */
         uint64_t rows, bytes, points; /* waiting, unacknowledged */
         int64_t oldest_ns;      /* BOOTTIME of the oldest waiting row; 0: none */
-        uint64_t made_points;   /* of every row that got a number */
+        uint64_t made_points;   /* of every row that got a number; rows of gap records are counted nowhere but in rows, bytes */
         uint64_t acked_points;
         uint64_t evicted_points;
+        uint64_t gap_points; /* told in gap records that are at the server */
 } SpoolStats;
 
 _must_check_ int spool_new(Spool **ret, const SpoolParams *params);
@@ -43,7 +44,10 @@ void spool_ack(Spool *s, uint64_t first, uint64_t last);
 
 /* Adds to the gap record of (instance, why): used for everything dropped anywhere before it had a number. */
 void spool_record_gap(Spool *s, const char *instance, const char *why, uint64_t points, int64_t from_ns, int64_t to_ns);
-/* Takes one gap record out: 1; 0: none. The caller makes a tbagent_gap row of it. */
+/* Takes one gap record out: 1; 0: none that may go now. The caller makes a tbagent_gap row of it and hands
+ * both to spool_append_gap(): a gap that is evicted or fails to be appended is recorded again, so none is
+ * forgotten. A (instance, why) whose last record is not acknowledged yet waits and goes on counting. */
 _must_check_ int spool_take_gap(Spool *s, SpoolGap *ret);
+_must_check_ int spool_append_gap(Spool *s, const Row *row, const SpoolGap *gap);
 
 SpoolStats spool_stats(const Spool *s);
