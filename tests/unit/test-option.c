@@ -141,8 +141,7 @@ static Node *check(const char *text, int n_problems) {
 }
 
 static void refused(const char *text, const char *expected) {
-        _cleanup_(node_freep) Node *n = check(text, 1);
-
+        node_free(check(text, 1));
         assert_string_equal(told, expected);
 }
 
@@ -306,9 +305,8 @@ static void test_large_integers(void **state) {
 }
 
 static void test_secrets(void **state) {
-        _cleanup_(node_freep) Node *n = check("bus=1\nsecret=1234567", 1);
-
         (void)state;
+        node_free(check("bus=1\nsecret=1234567", 1));
         assert_string_equal(told, "f:2: plugins.x.secret wants text: put it in quotes\n");
 }
 
