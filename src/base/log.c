@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Two targets, chosen once: the journal by its native protocol, where stderr is the journal's own stream
  * (JOURNAL_STREAM names its device and inode, as systemd.exec(5) says), else stderr with one write() a line.
- * A journal that does not take an entry gets the line through stderr instead, so that nothing is lost twice.
+ * A journal that cannot be reached or does not take an entry gets the line through stderr instead.
  *
  * Everything is formatted on the stack within bounds: a log line must be possible when memory is gone. What
  * is longer is cut. Control characters become blanks, so that no text from outside can forge a second line.
@@ -21,6 +21,7 @@
 
 #include "base/log.h"
 
+#define JOURNAL_SOCKET "/run/systemd/journal/socket" /* sd_journal_sendv() is silent where there is none */
 #define LINE_MAX_BYTES 2048
 #define FIELD_MAX_BYTES 512
 #define FIELDS_MAX 8
@@ -37,7 +38,8 @@ typedef struct Bucket {
 static struct {
         char ident[64];
         atomic_int level;
-        bool journal;
+        bool stream;  /* stderr goes to the journal ... */
+        bool journal; /* ... which can be reached directly, too */
         log_tap_fn tap;
         void *tap_userdata;
         Bucket buckets[BUCKETS];
@@ -58,7 +60,8 @@ static bool stderr_is_journal(void) {
 
 void log_open(const char *ident) {
         snprintf(log_state.ident, sizeof(log_state.ident), "%s", ident ? ident : "");
-        log_state.journal = stderr_is_journal();
+        log_state.stream = stderr_is_journal();
+        log_state.journal = log_state.stream && access(JOURNAL_SOCKET, W_OK) == 0;
 }
 
 void log_set_level(int level) {
@@ -115,7 +118,7 @@ static void send_stderr(int level, const char *line) {
         char text[LINE_MAX_BYTES + sizeof(log_state.ident) + 16], prefix[8] = "";
         int n;
 
-        if (log_state.journal) /* the stream takes the level from here */
+        if (log_state.stream) /* the journal takes the level from here */
                 snprintf(prefix, sizeof(prefix), "<%u>", (unsigned)level & 7u);
         n = snprintf(text, sizeof(text), "%s%s%s%s\n", prefix, log_state.ident, log_state.ident[0] ? ": " : "", line);
         if (write(STDERR_FILENO, text, (size_t)n) < 0)
