@@ -51,3 +51,5 @@ const char *config_url(const Config *c);
 /* The token or name/password for a connect: from the config, token_file (default /etc/tbagent.token), the
  * systemd credential, re-read each time. -ENOENT and the like: *ret_text says what to do. Owned by the caller. */
 _must_check_ int config_credentials(const Config *c, char **ret_username, char **ret_password, char **ret_text);
+/* Would both give the same connection and the same batches? */
+bool config_same_server(const Config *a, const Config *b);

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+#include <stdio.h>
+#include <sysexits.h>
+#include <time.h>
+
+#include "agent/check.h"
+#include "agent/config.h"
+#include "agent/probe.h"
+#include "model/row.h"
+
+#define CHECK_TIMEOUT (20 * USEC_PER_SEC)
+#define ONCE_TIMEOUT (60 * USEC_PER_SEC)
+
+/* ---- problems, gathered so that they can be told in the order of the file */
+
+typedef struct Problems {
+        ConfigProblem *list;
+        size_t n;
+} Problems;
+
+static void add_problem(void *userdata, const ConfigInstance *instance, bool fatal, const char *file, unsigned line,
+                        const char *text) {
+        Problems *p = userdata;
+        ConfigProblem *list = reallocarray(p->list, p->n + 1, sizeof(*list));
+        ConfigProblem *last;
+
+        if (!list)
+                return;
+        p->list = list;
+        last = &list[p->n];
+        *last = (ConfigProblem){ .fatal = fatal, .instance = strdup(instance->name), .line = line };
+        last->file = strdup(file ? file : instance->file ? instance->file : "");
+        if (!file)
+                last->line = instance->line;
+        if (file ? asprintf(&last->text, "%s", text) < 0 : asprintf(&last->text, "plugins.%s: %s", instance->name, text) < 0)
+                last->text = NULL;
+        p->n++;
+}
+
+static int compare(const void *va, const void *vb) {
+        const ConfigProblem *a = va, *b = vb;
+        int r = strcmp(a->file ? a->file : "", b->file ? b->file : "");
+
+        return r ? r : (a->line > b->line) - (a->line < b->line);
+}
+
+static size_t print_problems(Problems *p) {
+        size_t fatal = 0;
+
+        if (p->n > 0)
+                qsort(p->list, p->n, sizeof(*p->list), compare);
+        for (size_t i = 0; i < p->n; i++) {
+                _cleanup_(freep) char *text = config_problem_text(&p->list[i]);
+                fprintf(stderr, "%s\n", text ? text : "out of memory");
+                fatal += p->list[i].fatal;
+        }
+        return fatal;
+}
+
+static ProbeParams probe_params(const CheckParams *params, const Config *config, Problems *problems) {
+        return (ProbeParams){ .config = config, .host_path = params->host_path, .plugin_dirs = params->plugin_dirs,
+                              .log_level = params->log_level, .problem = add_problem, .userdata = problems };
+}
+
+static void print_summary(const Config *config, const char *path) {
+        size_t n = config_n_instances(config);
+
+        printf("%s: no mistakes; %zu instance%s", path, n, n == 1 ? "" : "s");
+        for (size_t i = 0; i < n; i++)
+                printf("%s%s (%s)%s", i ? ", " : ": ", config_instance(config, i)->name, config_instance(config, i)->plugin,
+                       config_instance(config, i)->enabled ? "" : " disabled");
+        printf("; server %s\n", config_url(config) ? config_url(config) : "not set");
+}
+
+int check_configuration(const CheckParams *params) {
+        _cleanup_(config_freep) Config *config = NULL;
+        Problems problems = { 0 };
+        size_t fatal;
+        int r;
+
+        r = config_load(&config, params->config_path, &problems.list, &problems.n);
+        if (config) {
+                ProbeParams p = probe_params(params, config, &problems);
+                p.mode = MODE_CHECK;
+                p.timeout = CHECK_TIMEOUT;
+                r = probe_run(&p);
+        }
+        fatal = print_problems(&problems);
+        config_problems_free(problems.list, problems.n);
+        if (fatal == 0 && r < 0)
+                fprintf(stderr, "tbagent: %s: %s\n", params->config_path, strerror(-r));
+        if (fatal > 0)
+                fprintf(stderr, "%zu mistake%s\n", fatal, fatal == 1 ? "" : "s");
+        else if (r == 0)
+                print_summary(config, params->config_path);
+        return fatal > 0 || r == -ENOENT ? EX_CONFIG : r < 0 ? EX_OSERR : EXIT_SUCCESS;
+}
+
+/* ---- once */
+
+typedef struct Once {
+        Problems problems; /* first: add_problem() gets it */
+        int64_t offset_ns; /* REALTIME - BOOTTIME */
+        uint64_t points;
+        const ConfigInstance *instance;
+        char time[40];
+} Once;
+
+static int print_member(void *userdata, const char *key, size_t key_size, const char *value, size_t value_size) {
+        Once *o = userdata;
+
+        printf("%-16s %-28.*s %-24.*s %s\n", o->instance->name, (int)key_size, key, (int)value_size, value, o->time);
+        o->points++;
+        return 0;
+}
+
+static void print_row(void *userdata, const ConfigInstance *instance, const Row *row) {
+        Once *o = userdata;
+        int64_t ms = (row->boottime_ns + o->offset_ns) / NSEC_PER_MSEC;
+        time_t seconds = (time_t)(ms / 1000);
+        struct tm tm;
+        uint32_t points;
+        char text[32];
+
+        localtime_r(&seconds, &tm);
+        strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
+        snprintf(o->time, sizeof(o->time), "%s.%03d", text, (int)(ms % 1000));
+        o->instance = instance;
+        if (row_validate(row->text, row->text_size, print_member, o, &points) < 0)
+                fprintf(stderr, "%s: sent a row that is not valid\n", instance->name);
+}
+
+static int64_t clock_ns(clockid_t id) {
+        struct timespec t;
+
+        clock_gettime(id, &t);
+        return t.tv_sec * NSEC_PER_SEC + t.tv_nsec;
+}
+
+int check_once(const CheckParams *params, const char *instance) {
+        _cleanup_(config_freep) Config *config = NULL;
+        Once once = { .offset_ns = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_BOOTTIME) };
+        size_t fatal;
+        int r;
+
+        r = config_load(&config, params->config_path, &once.problems.list, &once.problems.n);
+        if (config) {
+                ProbeParams p = probe_params(params, config, &once.problems);
+                p.mode = MODE_ONCE;
+                p.only = instance;
+                p.timeout = ONCE_TIMEOUT;
+                p.row = print_row;
+                p.userdata = &once;
+                r = probe_run(&p);
+        }
+        fflush(stdout);
+        fatal = print_problems(&once.problems);
+        config_problems_free(once.problems.list, once.problems.n);
+        if (r == -ENOENT && config) {
+                fprintf(stderr, "tbagent: no instance \"%s\" in %s\n", instance, params->config_path);
+                return EX_USAGE;
+        }
+        if (r < 0 && fatal == 0)
+                fprintf(stderr, "tbagent: %s: %s\n", params->config_path, strerror(-r));
+        return fatal > 0 ? EX_CONFIG : r < 0 ? EX_OSERR : once.points > 0 ? EXIT_SUCCESS : EX_UNAVAILABLE;
+}

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Health is told upstream once per change: `<instance>_ok` = false when the instance falls ill in whatever
+ * way, true with the first rows of a running one. Nothing else is ever made up for an ill instance.
+ *
+ * Everything a host says is a host's word: its log lines are rate limited, its rows go through
+ * agent/intake, and a key that the file gives to two instances stops the one that comes second.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "agent/instance.h"
+#include "agent/intake.h"
+#include "agent/plugins.h"
+#include "base/log.h"
+
+#define LOG_INTERVAL (10 * USEC_PER_SEC)
+#define LOG_BURST 10
+
+struct Instance {
+        InstanceParams params;
+        char *name;
+        bool optional;
+        bool misconfigured;
+        char *reason; /* of misconfigured */
+        uint8_t *settings;
+        size_t settings_size;
+        char *plugin_file;
+        Child *child; /* NULL: misconfigured from the start */
+        enum { OK_UNKNOWN, OK_FALSE, OK_TRUE } ok;
+        InstanceStats stats;
+};
+
+/* ---- log: whatever a host can cause is rate limited by what it is */
+
+static bool allowed(const Instance *i, const char *what, usec_t interval, unsigned burst) {
+        char key[160];
+        unsigned left_out = 0;
+
+        snprintf(key, sizeof(key), "%s %s", i->name, what);
+        if (!log_allow(key, interval, burst, &left_out))
+                return false;
+        if (left_out > 0)
+                log_instance(LOG_INFO, i->name, "(%u similar lines left out)", left_out);
+        return true;
+}
+
+/* ---- health */
+
+static int64_t now_ns(const Instance *i) {
+        return (int64_t)loop_boottime(i->params.loop) * NSEC_PER_USEC;
+}
+
+static void tell_health(Instance *i, bool ok) {
+        char key[160];
+
+        if (i->ok == (ok ? OK_TRUE : OK_FALSE))
+                return;
+        i->ok = ok ? OK_TRUE : OK_FALSE;
+        snprintf(key, sizeof(key), "%s_ok", i->name);
+        if (intake_own_bool(i->params.spool, now_ns(i), key, ok) == 0)
+                i->params.appended(i->params.userdata, false);
+}
+
+static int state_log_level(const Instance *i, HostState state) {
+        switch (state) {
+        case HOST_WAITING:
+                return i->optional ? LOG_DEBUG : LOG_WARNING;
+        case HOST_ILL:
+        case HOST_BACKOFF:
+                return LOG_WARNING;
+        case HOST_MISCONFIGURED:
+        case HOST_STUCK:
+                return LOG_ERR;
+        case HOST_OPENING:
+                return LOG_DEBUG;
+        case HOST_RUNNING:
+        case HOST_STOPPED:
+        case _HOST_STATE_MAX:
+                break;
+        }
+        return LOG_INFO;
+}
+
+static void log_state(const Instance *i, HostState state, const char *reason) {
+        if (allowed(i, "state", LOG_INTERVAL, LOG_BURST))
+                log_instance(state_log_level(i, state), i->name, "%s%s%s", host_state_name(state), reason[0] ? ": " : "", reason);
+}
+
+static void on_state(void *userdata, Child *c _unused_, HostState state, const char *reason) {
+        Instance *i = userdata;
+        bool absent = state == HOST_WAITING && i->optional;
+
+        if (i->misconfigured && state == HOST_STOPPED)
+                state = HOST_MISCONFIGURED, reason = i->reason;
+        log_state(i, state, reason);
+        if (!absent && (state == HOST_WAITING || state == HOST_ILL || state == HOST_BACKOFF || state == HOST_STUCK ||
+                        state == HOST_MISCONFIGURED))
+                tell_health(i, false);
+        i->params.changed(i->params.userdata, i);
+}
+
+/* ---- rows */
+
+static void tell_foreign(Instance *i, const IntakeResult *got) {
+        const char *owner = i->params.owner_name ? i->params.owner_name(i->params.userdata, got->foreign_owner) : NULL;
+
+        if (allowed(i, "foreign", 3600 * USEC_PER_SEC, 1))
+                log_instance(LOG_WARNING, i->name, "key \"%s\" belongs to %s%s: its values from here are dropped; rename it by key or keys",
+                             got->foreign_key, owner ? "instance " : "another instance", owner ? owner : "");
+}
+
+static void on_rows(void *userdata, Child *c, const uint8_t *data, size_t size) {
+        Instance *i = userdata;
+        IntakeResult got;
+
+        if (child_state(c) == HOST_RUNNING)
+                tell_health(i, true);
+        got = intake_rows(i->params.spool, i->params.keys, i->params.owner, i->name, now_ns(i), data, size);
+        i->stats.rows += got.rows;
+        i->stats.points += got.points;
+        i->stats.refused_rows += got.refused_rows;
+        i->stats.foreign_points += got.foreign_points;
+        if (got.foreign_points > 0)
+                tell_foreign(i, &got);
+        if ((got.refused_rows > 0 || got.error < 0) && allowed(i, "rows", 60 * USEC_PER_SEC, 1))
+                log_instance(LOG_WARNING, i->name, "sent rows that are not valid; they are dropped and counted (%" PRIu64 " so far)",
+                             i->stats.refused_rows);
+        if (got.rows > 0)
+                i->params.appended(i->params.userdata, got.immediate);
+}
+
+/* ---- frames */
+
+static void mark_misconfigured(Instance *i, const char *reason) {
+        if (i->misconfigured)
+                return;
+        free(i->reason);
+        i->reason = strdup(reason);
+        i->misconfigured = true;
+}
+
+static void on_declare(Instance *i, const Frame *f) {
+        KeysConflict with;
+        char text[512];
+
+        if (keys_declare(i->params.keys, f->f[0].data, i->params.owner, f->f[1].data, (unsigned)f->f[2].u, &with) != 1)
+                return;
+        snprintf(text, sizeof(text), "%s:%u: key \"%s\" is also made at %s:%u%s%s: give one of them another name (key = \"...\")",
+                 f->f[1].data, (unsigned)f->f[2].u, with.with, with.file, with.line, with.generated_from ? ", from " : "",
+                 with.generated_from ? with.generated_from : "");
+        log_instance(LOG_ERR, i->name, "%s", text);
+        mark_misconfigured(i, text);
+        child_stop(i->child, USEC_PER_SEC);
+}
+
+static void on_log(const Instance *i, const Frame *f) {
+        int level = f->f[0].u <= LOG_DEBUG && f->f[0].u >= LOG_ERR ? (int)f->f[0].u : LOG_INFO;
+
+        if (level <= log_level() && allowed(i, "log", LOG_INTERVAL, LOG_BURST))
+                log_instance(level, i->name, "%s", f->f[1].data);
+}
+
+static void on_counters(Instance *i, const Frame *f) {
+        i->stats.samples = f->f[0].u;
+        i->stats.overruns = f->f[2].u;
+        i->stats.failed_reads = f->f[3].u;
+        i->stats.dropped_points = f->f[4].u;
+        i->stats.refused_values = f->f[5].u;
+}
+
+static void on_problem(Instance *i, const Frame *f) {
+        char text[1024];
+
+        if (f->f[1].size)
+                snprintf(text, sizeof(text), "%s:%u: %s", f->f[1].data, (unsigned)f->f[2].u, f->f[3].data);
+        else
+                snprintf(text, sizeof(text), "%s", f->f[3].data);
+        log_instance(f->f[0].u ? LOG_ERR : LOG_WARNING, i->name, "%s", text);
+        if (f->f[0].u)
+                mark_misconfigured(i, text);
+}
+
+static void on_frame(void *userdata, Child *c, const Frame *f, int fd) {
+        Instance *i = userdata;
+        int r = 0;
+
+        switch (f->type) {
+        case FRAME_DECLARE:
+                on_declare(i, f);
+                break;
+        case FRAME_LOG:
+                on_log(i, f);
+                break;
+        case FRAME_PROBLEM:
+                on_problem(i, f);
+                break;
+        case FRAME_COUNTERS:
+                on_counters(i, f);
+                break;
+        case FRAME_GAP:
+                spool_record_gap(i->params.spool, i->name, f->f[3].data, f->f[0].u, (int64_t)f->f[1].u, (int64_t)f->f[2].u);
+                i->params.appended(i->params.userdata, false);
+                break;
+        case FRAME_PUT:
+                r = child_set_state_blob(c, f->f[0].data, f->f[0].size);
+                break;
+        /* the answers say that nobody listens: these reach the server with the device API */
+        case FRAME_ATTRIBUTES_REQUEST:
+        case FRAME_CALL:
+                r = child_send(c, FRAME_ANSWER, f->f[0].u, (uint64_t)ENOTCONN, "");
+                break;
+        case FRAME_FD_TAKE:
+                r = child_send(c, FRAME_FD, f->f[0].data, (uint64_t)ENOENT);
+                break;
+        default:
+                break;
+        }
+        if (r < 0)
+                log_debug("%s: %s: %s", i->name, frame_name(f->type), strerror(-r));
+        closep(&fd);
+}
+
+/* ---- life */
+
+static int make_child(Instance *i, const ConfigInstance *config) {
+        ChildParams p = {
+                .loop = i->params.loop,
+                .host_path = i->params.host_path,
+                .instance = i->name,
+                .plugin_file = i->plugin_file,
+                .mode = MODE_RUN,
+                .settings = i->settings,
+                .settings_size = i->settings_size,
+                .intake_rate = config->intake_rate,
+                .intake_burst = config->intake_burst,
+                .log_level = i->params.log_level,
+#ifdef TBAGENT_SANITIZED
+                .sanitized = true,
+#endif
+                .events = { on_state, on_rows, on_frame },
+                .userdata = i,
+        };
+
+        return child_new(&i->child, &p);
+}
+
+static int encode_settings(const ConfigInstance *config, uint8_t **ret, size_t *ret_size) {
+        size_t size = setting_encoded_size(config->settings);
+        uint8_t *data = malloc(size);
+
+        if (!data)
+                return -ENOMEM;
+        *ret_size = setting_encode(config->settings, data);
+        *ret = data;
+        return 0;
+}
+
+int instance_new(Instance **ret, const InstanceParams *params, const ConfigInstance *config) {
+        _cleanup_(instance_freep) Instance *i = calloc(1, sizeof(*i));
+        _cleanup_(freep) char *text = NULL;
+        int r;
+
+        if (!i)
+                return -ENOMEM;
+        i->params = *params;
+        i->optional = config->optional;
+        i->name = strdup(config->name);
+        if (!i->name)
+                return -ENOMEM;
+        r = encode_settings(config, &i->settings, &i->settings_size);
+        if (r < 0)
+                return r;
+        if (config->misconfigured)
+                mark_misconfigured(i, "its part of the configuration is wrong: see tbagent --check");
+        else if (plugins_find(params->plugin_dirs, config->plugin, &i->plugin_file, &text) < 0)
+                mark_misconfigured(i, text ? text : "out of memory");
+        else {
+                r = make_child(i, config);
+                if (r < 0)
+                        return r;
+        }
+        *ret = TAKE_PTR(i);
+        return 0;
+}
+
+Instance *instance_free(Instance *i) {
+        if (!i)
+                return NULL;
+        child_free(i->child);
+        free(i->plugin_file);
+        free(i->settings);
+        free(i->reason);
+        free(i->name);
+        free(i);
+        return NULL;
+}
+
+void instance_start(Instance *i) {
+        int r;
+
+        if (!i->child) {
+                on_state(i, NULL, HOST_MISCONFIGURED, i->reason ? i->reason : "");
+                return;
+        }
+        r = child_start(i->child);
+        if (r < 0)
+                log_instance(LOG_ERR, i->name, "cannot start %s: %s", i->params.host_path, strerror(-r));
+}
+
+void instance_stop(Instance *i, usec_t wait) {
+        if (i->child)
+                child_stop(i->child, wait);
+}
+
+bool instance_is_stopped(const Instance *i) {
+        HostState s = i->child ? child_state(i->child) : HOST_STOPPED;
+
+        return s == HOST_STOPPED || s == HOST_STUCK || s == HOST_MISCONFIGURED;
+}
+
+bool instance_is_same(const Instance *i, const ConfigInstance *config) {
+        _cleanup_(freep) uint8_t *settings = NULL;
+        size_t size = 0;
+
+        return encode_settings(config, &settings, &size) == 0 && size == i->settings_size &&
+               memcmp(settings, i->settings, size) == 0;
+}
+
+const char *instance_name(const Instance *i) {
+        return i->name;
+}
+
+HostState instance_state(const Instance *i) {
+        return i->misconfigured || !i->child ? HOST_MISCONFIGURED : child_state(i->child);
+}
+
+const char *instance_reason(const Instance *i) {
+        if (i->misconfigured || !i->child)
+                return i->reason ? i->reason : "";
+        return child_reason(i->child);
+}
+
+unsigned instance_owner(const Instance *i) {
+        return i->params.owner;
+}
+
+InstanceStats instance_stats(const Instance *i) {
+        return i->stats;
+}

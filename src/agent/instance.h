@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One configured instance: its plugin host, the door its rows come in by (checked, owned, appended to the
+ * spool), its health as `<instance>_ok`, and its lines in the log. Main thread. */
+#pragma once
+
+#include "agent/config.h"
+#include "agent/keys.h"
+#include "sensor/child.h"
+#include "spool/spool.h"
+
+typedef struct Instance Instance;
+
+typedef struct InstanceParams {
+        Loop *loop;
+        Spool *spool; /* borrowed */
+        Keys *keys;   /* borrowed */
+        unsigned owner; /* in keys, from 1 */
+        const char *host_path;
+        const char *plugin_dirs;
+        int log_level;
+        void (*appended)(void *userdata, bool immediate); /* rows went into the spool */
+        void (*changed)(void *userdata, Instance *i);     /* state or reason */
+        /* who owns a key, for the log; may be NULL */
+        const char *(*owner_name)(void *userdata, unsigned owner);
+        void *userdata;
+} InstanceParams;
+
+typedef struct InstanceStats {
+        uint64_t rows, points;  /* accepted */
+        uint64_t refused_rows, foreign_points;
+        uint64_t samples, overruns, failed_reads, dropped_points, refused_values; /* as the host counts them */
+} InstanceStats;
+
+/* config is borrowed during the call. A wrong plugin name gives an instance that is misconfigured. */
+_must_check_ int instance_new(Instance **ret, const InstanceParams *params, const ConfigInstance *config);
+Instance *instance_free(Instance *i);
+DEFINE_CLEANUP(Instance *, instance_free)
+
+void instance_start(Instance *i);
+void instance_stop(Instance *i, usec_t wait);
+/* No host process is left (or it is stuck beyond help). */
+bool instance_is_stopped(const Instance *i);
+/* Would this configuration give the same instance? */
+bool instance_is_same(const Instance *i, const ConfigInstance *config);
+
+const char *instance_name(const Instance *i);
+HostState instance_state(const Instance *i);
+const char *instance_reason(const Instance *i);
+unsigned instance_owner(const Instance *i);
+InstanceStats instance_stats(const Instance *i);

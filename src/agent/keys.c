@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An open-addressed hash table of key texts. Every value of every row passes keys_claim(), so a hit costs
+ * one hash and one comparison and allocates nothing. Released entries keep their place with no owner
+ * (linear probing must not break) and are taken over by the next claim of the same key; the table is
+ * bounded by KEYS_MAX, because an exec script can make up keys without end.
+ */
+#include <stdio.h>
+
+#include "agent/keys.h"
+
+#define NOBODY UINT32_MAX
+
+typedef struct Entry {
+        char *key; /* NULL: free */
+        size_t size;
+        uint32_t hash;
+        uint32_t owner;
+        char *generated_from;
+        char *file; /* NULL: not declared */
+        unsigned line;
+} Entry;
+
+struct Keys {
+        Entry *entries;
+        size_t size; /* power of two */
+        size_t used;
+};
+
+static const char *const suffixes[] = { "_ok", "_min", "_max", "_mean", "_count", "_time" };
+
+static uint32_t hash_key(const char *key, size_t size) {
+        uint32_t h = 2166136261u;
+
+        for (size_t i = 0; i < size; i++)
+                h = (h ^ (uint8_t)key[i]) * 16777619u;
+        return h;
+}
+
+int keys_new(Keys **ret) {
+        _cleanup_(keys_freep) Keys *k = calloc(1, sizeof(*k));
+
+        if (!k)
+                return -ENOMEM;
+        k->size = 256;
+        k->entries = calloc(k->size, sizeof(Entry));
+        if (!k->entries)
+                return -ENOMEM;
+        *ret = TAKE_PTR(k);
+        return 0;
+}
+
+static void entry_clear(Entry *e) {
+        free(e->generated_from);
+        free(e->file);
+        e->generated_from = NULL;
+        e->file = NULL;
+        e->line = 0;
+        e->owner = NOBODY;
+}
+
+Keys *keys_free(Keys *k) {
+        if (!k)
+                return NULL;
+        for (size_t i = 0; k->entries && i < k->size; i++) {
+                free(k->entries[i].key);
+                free(k->entries[i].generated_from);
+                free(k->entries[i].file);
+        }
+        free(k->entries);
+        free(k);
+        return NULL;
+}
+
+/* The entry of key, or the free place where it belongs. */
+static Entry *find(const Keys *k, const char *key, size_t size, uint32_t hash) {
+        for (size_t i = hash & (k->size - 1);; i = (i + 1) & (k->size - 1)) {
+                Entry *e = &k->entries[i];
+                if (!e->key || (e->hash == hash && e->size == size && memcmp(e->key, key, size) == 0))
+                        return e;
+        }
+}
+
+static int grow(Keys *k) {
+        Keys bigger = { .size = k->size * 2, .used = k->used };
+
+        bigger.entries = calloc(bigger.size, sizeof(Entry));
+        if (!bigger.entries)
+                return -ENOMEM;
+        for (size_t i = 0; i < k->size; i++) {
+                Entry *e = &k->entries[i];
+                if (e->key)
+                        *find(&bigger, e->key, e->size, e->hash) = *e;
+        }
+        free(k->entries);
+        *k = bigger;
+        return 0;
+}
+
+static int add(Keys *k, const char *key, size_t size, uint32_t hash, Entry **ret) {
+        Entry *e;
+
+        if (k->used >= KEYS_MAX)
+                return -ENOSPC;
+        if (k->used * 2 >= k->size && grow(k) < 0)
+                return -ENOMEM;
+        e = find(k, key, size, hash);
+        e->key = strndup(key, size);
+        if (!e->key)
+                return -ENOMEM;
+        e->size = size;
+        e->hash = hash;
+        e->owner = NOBODY;
+        k->used++;
+        *ret = e;
+        return 0;
+}
+
+int keys_claim(Keys *k, const char *key, size_t size, unsigned owner, unsigned *ret_owner) {
+        uint32_t hash = hash_key(key, size);
+        Entry *e = find(k, key, size, hash);
+        int r;
+
+        if (e->key && e->owner == owner)
+                return 0;
+        if (!e->key) {
+                r = add(k, key, size, hash, &e);
+                if (r < 0)
+                        return r;
+        }
+        if (e->owner == NOBODY)
+                e->owner = owner;
+        if (e->owner == owner)
+                return 0;
+        *ret_owner = e->owner;
+        return 1;
+}
+
+static int declare_one(Keys *k, const char *key, const char *from, unsigned owner, const char *file, unsigned line,
+                       KeysConflict *ret) {
+        size_t size = strlen(key);
+        uint32_t hash = hash_key(key, size);
+        Entry *e = find(k, key, size, hash);
+        int r;
+
+        if (!e->key) {
+                r = add(k, key, size, hash, &e);
+                if (r < 0)
+                        return r;
+        }
+        /* two generated names that meet (both never configured) are no mistake of the file by themselves */
+        if (e->owner != NOBODY && (e->owner != owner || (!from != !e->generated_from)) && e->file &&
+            (!from || !e->generated_from)) {
+                *ret = (KeysConflict){ e->key, e->generated_from, e->owner, e->file, e->line };
+                return 1;
+        }
+        if (e->owner != NOBODY)
+                return 0;
+        e->owner = owner;
+        e->file = strdup(file ? file : "");
+        e->generated_from = from ? strdup(from) : NULL;
+        e->line = line;
+        return e->file && (!from || e->generated_from) ? 0 : -ENOMEM;
+}
+
+int keys_declare(Keys *k, const char *key, unsigned owner, const char *file, unsigned line, KeysConflict *ret) {
+        int r = declare_one(k, key, NULL, owner, file, line, ret);
+
+        for (size_t i = 0; r == 0 && i < ELEMENTS(suffixes); i++) {
+                char generated[1024];
+                if (snprintf(generated, sizeof(generated), "%s%s", key, suffixes[i]) >= (int)sizeof(generated))
+                        continue;
+                r = declare_one(k, generated, key, owner, file, line, ret);
+        }
+        return r;
+}
+
+void keys_release(Keys *k, unsigned owner) {
+        for (size_t i = 0; i < k->size; i++)
+                if (k->entries[i].key && k->entries[i].owner == owner)
+                        entry_clear(&k->entries[i]);
+}

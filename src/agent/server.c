@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Logging: one line when the connection comes, one when it goes with the reason and what to do, and none
+ * for the tries that fail in the same way after it.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "agent/clock.h"
+#include "agent/identity.h"
+#include "agent/server.h"
+#include "base/log.h"
+
+struct Server {
+        ServerParams params;
+        char *client_id;
+        Client *client;
+        Uplink *uplink;
+        Clock *clock;
+        SessionState state;
+        SessionReason reason; /* as logged last */
+        int code;
+        char *text;
+        usec_t retry;
+};
+
+/* ---- events */
+
+static bool is_news(const Server *s, SessionState state, SessionReason reason, int code) {
+        if (state == SESSION_CONNECTED)
+                return true;
+        return state == SESSION_WAITING && (reason != s->reason || code != s->code);
+}
+
+static void on_state(void *userdata, SessionState state, SessionReason reason, int code, const char *text, usec_t retry) {
+        Server *s = userdata;
+        usec_t now = loop_monotonic(s->params.loop);
+
+        if (state == SESSION_CONNECTED)
+                log_info("connected to %s (MQTT %s)", config_url(s->params.config),
+                         session_protocol(client_session(s->client)) == 5 ? "5" : "3.1.1");
+        else if (is_news(s, state, reason, code))
+                log_warning("%s; next try in %.1f s", text, retry > now ? (double)(retry - now) / USEC_PER_SEC : 0);
+        else
+                log_debug("session state %d, reason %d, code 0x%02x: %s", state, reason, code, text ? text : "");
+        s->state = state;
+        if (state == SESSION_CONNECTED || state == SESSION_WAITING) {
+                s->reason = reason;
+                s->code = code;
+                s->retry = retry;
+                free(s->text);
+                s->text = strdup(text ? text : "");
+        }
+        s->params.changed(s->params.userdata);
+}
+
+static void on_online(void *userdata, const ClientLimits *limits) {
+        Server *s = userdata;
+
+        if (limits->known)
+                log_info("server limits: messages %s, telemetry messages %s, data points %s, payload %zu bytes",
+                         limits->messages ? limits->messages : "none", limits->telemetry_messages ? limits->telemetry_messages : "none",
+                         limits->telemetry_points ? limits->telemetry_points : "none", limits->max_payload);
+        uplink_online(s->uplink, limits);
+}
+
+static void on_offline(void *userdata, SessionReason reason) {
+        Server *s = userdata;
+
+        uplink_offline(s->uplink, reason);
+}
+
+static void on_published(void *userdata, uint64_t context, int code) {
+        Server *s = userdata;
+
+        uplink_published(s->uplink, context, code);
+        s->params.acknowledged(s->params.userdata);
+}
+
+static void on_warning(void *userdata _unused_, const char *text) {
+        if (log_allow("client", 600 * USEC_PER_SEC, 5, NULL))
+                log_warning("%s", text);
+}
+
+static int on_credentials(void *userdata, SessionCredentials *ret, char **ret_text) {
+        Server *s = userdata;
+
+        return config_credentials(s->params.config, &ret->username, &ret->password, ret_text);
+}
+
+static void on_clock(void *userdata, const char *why) {
+        Server *s = userdata;
+
+        log_info("the time is trusted: %s", why);
+        uplink_notify(s->uplink, false);
+        s->params.changed(s->params.userdata);
+}
+
+static int64_t clock_offset(void *userdata) {
+        Server *s = userdata;
+
+        return clock_offset_ms(s->clock);
+}
+
+static bool clock_trusted(void *userdata) {
+        Server *s = userdata;
+
+        return clock_is_trusted(s->clock);
+}
+
+/* ---- making */
+
+static int protocol_number(const char *text) {
+        return streq(text, "5") ? 5 : streq(text, "3.1.1") ? 4 : 0;
+}
+
+static int make_client(Server *s) {
+        const Node *n = config_server(s->params.config);
+        const char *id = node_string(n, "client_id", 0);
+        ClientParams p = {
+                .session = { .loop = s->params.loop, .url = config_url(s->params.config),
+                             .protocol = protocol_number(node_string(n, "protocol", 0)),
+                             .keepalive = (usec_t)node_int(n, "keepalive"), .ca_file = node_string(n, "ca", 0),
+                             .cert_file = node_string(n, "cert", 0), .key_file = node_string(n, "key", 0) },
+                .events = { on_state, on_online, on_offline, on_published, on_warning, on_credentials },
+                .userdata = s,
+        };
+
+        if ((id ? asprintf(&s->client_id, "%s", id) : asprintf(&s->client_id, "tbagent-%s", s->params.digits)) < 0) {
+                s->client_id = NULL;
+                return -ENOMEM;
+        }
+        p.session.client_id = s->client_id;
+        return client_new(&s->client, &p);
+}
+
+static int make_uplink(Server *s) {
+        const Node *n = config_telemetry(s->params.config);
+        usec_t interval = (usec_t)node_int(n, "batch_interval");
+        UplinkParams p = {
+                .loop = s->params.loop, .spool = s->params.spool, .client = s->client, .batch_interval = interval,
+                .batch_size = (size_t)node_int(n, "batch_size"), .window = 8, .clock_offset_ms = clock_offset,
+                .clock_trusted = clock_trusted, .splay = identity_splay(s->params.digits, interval), .userdata = s,
+        };
+
+        return uplink_new(&s->uplink, &p);
+}
+
+static int make_clock(Server *s) {
+        const char *clock = node_string(config_top(s->params.config), "clock", 0);
+        ClockParams p = { .loop = s->params.loop, .always_trusted = clock && streq(clock, "system"),
+                          .wait = (usec_t)node_int(config_telemetry(s->params.config), "wait_for_clock"), .trusted = on_clock,
+                          .userdata = s };
+
+        return clock_new(&s->clock, &p);
+}
+
+int server_new(Server **ret, const ServerParams *params) {
+        _cleanup_(server_freep) Server *s = calloc(1, sizeof(*s));
+        int r;
+
+        if (!s)
+                return -ENOMEM;
+        s->params = *params;
+        s->text = strdup("");
+        r = make_clock(s);
+        if (r == 0)
+                r = make_client(s);
+        if (r == 0)
+                r = make_uplink(s);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+Server *server_free(Server *s) {
+        if (!s)
+                return NULL;
+        uplink_free(s->uplink);
+        client_free(s->client);
+        clock_free(s->clock);
+        free(s->client_id);
+        free(s->text);
+        free(s);
+        return NULL;
+}
+
+void server_start(Server *s) {
+        client_start(s->client);
+}
+
+int server_stop(Server *s, usec_t wait) {
+        return client_stop(s->client, wait);
+}
+
+void server_set_config(Server *s, const Config *config) {
+        s->params.config = config;
+}
+
+void server_notify(Server *s, bool immediate) {
+        uplink_notify(s->uplink, immediate);
+}
+
+void server_flush(Server *s) {
+        uplink_flush(s->uplink);
+}
+
+bool server_is_idle(const Server *s) {
+        return uplink_idle(s->uplink);
+}
+
+bool server_is_online(const Server *s) {
+        return client_is_online(s->client);
+}
+
+usec_t server_ping(Server *s) {
+        session_ping(client_session(s->client));
+        return session_deaf_for(client_session(s->client));
+}
+
+SessionState server_state(const Server *s) {
+        return s->state;
+}
+
+const char *server_text(const Server *s) {
+        return s->text ? s->text : "";
+}
+
+usec_t server_retry_in(const Server *s) {
+        usec_t now = loop_monotonic(s->params.loop);
+
+        return s->retry > now ? s->retry - now : 0;
+}
+
+int server_protocol(const Server *s) {
+        return session_protocol(client_session(s->client));
+}
+
+bool server_clock_trusted(const Server *s) {
+        return clock_is_trusted(s->clock);
+}
+
+UplinkStats server_uplink_stats(const Server *s) {
+        return uplink_stats(s->uplink);
+}

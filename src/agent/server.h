@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The server side of the daemon: one client, its uplink and the clock that stamps rows, made from the
+ * configuration's server and telemetry parts. Logs every change of the connection once. Main thread. */
+#pragma once
+
+#include "agent/config.h"
+#include "agent/uplink.h"
+
+typedef struct Server Server;
+
+typedef struct ServerParams {
+        Loop *loop;
+        Spool *spool;         /* borrowed */
+        const Config *config; /* borrowed for life; has a URL */
+        const char *digits;   /* identity_get() */
+        void (*changed)(void *userdata); /* something a status would show */
+        void (*acknowledged)(void *userdata); /* a batch is at the server, or lost with the connection */
+        void *userdata;
+} ServerParams;
+
+_must_check_ int server_new(Server **ret, const ServerParams *params);
+Server *server_free(Server *s);
+DEFINE_CLEANUP(Server *, server_free)
+
+void server_start(Server *s);
+/* As session_stop(). */
+int server_stop(Server *s, usec_t wait);
+/* Another configuration with the same server part (config_same_server()). */
+void server_set_config(Server *s, const Config *config);
+void server_notify(Server *s, bool immediate);
+void server_flush(Server *s);
+bool server_is_idle(const Server *s); /* nothing waits to be acknowledged */
+bool server_is_online(const Server *s);
+
+/* The thread that talks to the broker is asked for a sign of life; how long it has not given one. */
+usec_t server_ping(Server *s);
+
+SessionState server_state(const Server *s);
+const char *server_text(const Server *s); /* why not connected; never NULL */
+usec_t server_retry_in(const Server *s);
+int server_protocol(const Server *s);
+bool server_clock_trusted(const Server *s);
+UplinkStats server_uplink_stats(const Server *s);
