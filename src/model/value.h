@@ -22,10 +22,12 @@ typedef struct Value {
 
 #define VALUE_TEXT_MAX (4 * KIB)
 #define KEY_UTF16_MAX 255
+#define KEY_TEXT_MAX (3 * KEY_UTF16_MAX) /* bytes: a UTF-16 unit takes at most three in UTF-8 */
 #define NUMBER_TEXT_MAX 352 /* room for every text that number_format_*() writes */
 
 /* 0: fine; -EINVAL: blank, too long, not UTF-8, control characters, "ts", "values", HTML-like, {{..}}:
- * the server would drop the whole message. *ret_why (may be NULL) gets a static sentence. */
+ * the server would drop the whole message. *ret_why (may be NULL) gets a static sentence to stand behind
+ * the key: "is blank". */
 _must_check_ int key_check(const char *key, size_t size, const char **ret_why);
 
 size_t number_format_int(char out[static NUMBER_TEXT_MAX], int64_t v);
@@ -37,3 +39,9 @@ _must_check_ int number_format_double(char out[static NUMBER_TEXT_MAX], double v
 /* Writes text as a JSON string with quotes; bytes that are no UTF-8 become U+FFFD, U+0000 is left out.
  * Size needed is at most 6 * size + 2. Returns the size written. */
 size_t json_quote(char *out, const char *text, size_t size);
+/* The bytes at the front that stand in a JSON string as they are: ASCII from blank up, no quote, no backslash. */
+size_t json_plain(const char *text, size_t size);
+/* Length of the character at the front (1 to 4); 0: not UTF-8 (overlong, surrogate, cut off) or size is 0. */
+size_t utf8_decode(const char *text, size_t size, uint32_t *ret_char);
+/* Writes a character up to U+10FFFF in 1 to 4 bytes; returns how many. */
+size_t utf8_encode(char out[static 4], uint32_t c);
