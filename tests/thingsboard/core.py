@@ -197,7 +197,7 @@ class Core:
 
     def set_black_hole(self, who):
         self.black_hole = who
-        for session in list(self.sessions):
+        for session in sorted(self.sessions, key=lambda s: s.number):
             name = session.device.name if session.device else None
             if who is not None and who in ('', name):
                 session.freeze()

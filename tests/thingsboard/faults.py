@@ -15,7 +15,7 @@ DEFAULTS = dict(
     drop_acks=0,             # times: stored, never acknowledged, connection stays
     ack_delay=0,             # seconds
     ack_reorder=0,           # acks held back and sent in reverse order
-    hidden_messages=None,    # number a second or "capacity:seconds,..."; over it: DISCONNECT 0x83, no PUBACK
+    hidden_messages=None,    # per device, number a second or "capacity:seconds,..."; over it: DISCONNECT 0x83, no PUBACK
     hidden_points=None,
     session_limits=None,     # 'silent' or an object sent instead of the right answer
     ping=None,               # 'silent'
@@ -45,11 +45,12 @@ class Faults:
                 raise ValueError('unknown fault %r; known: %s' % (name, ', '.join(DEFAULTS)))
             if value and name in _CHOICES and value not in _CHOICES[name]:
                 raise ValueError('%s: one of %s' % (name, ', '.join(_CHOICES[name])))
-        buckets = {n: _bucket(v) if v else None for n, v in wanted.items() if n.startswith('hidden_')}
+            if value and name.startswith('hidden_'):
+                _bucket(value)
         for name, value in wanted.items():
             default = DEFAULTS[name]
             setattr(self, name, value if value or isinstance(default, bool) else default)
-        self.buckets.update(buckets)
+        self.buckets = {}
 
     def spend(self, name):
         """True if the counted fault strikes now."""
@@ -64,8 +65,10 @@ class Faults:
 
     def over_hidden_limit(self, device, points):
         for name, count in (('hidden_messages', 1), ('hidden_points', points)):
-            bucket = self.buckets.get(name)
-            if bucket and not bucket.take(count):
+            text = getattr(self, name)
+            if text and (name, device) not in self.buckets:
+                self.buckets[name, device] = _bucket(text)
+            if text and not self.buckets[name, device].take(count):
                 return True
         return False
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One MQTT connection: CONNECT, acknowledgements, SUBSCRIBE, how it ends (THINGSBOARD.md 1.2-1.4, 2)."""
 import asyncio
+import select
 import socket
 import struct
 import time
@@ -33,7 +34,8 @@ class Session(asyncio.Protocol):
         self.downlink_qos = {}          # feature -> QoS
         self.settled = {}               # feature -> time from which the core knows the subscription
         self.next_id = 0
-        self.frozen = None              # bytes held back while black-holed
+        self.frozen = None              # while black-holed: the bytes not sent
+        self.late = b''                 # and those read already
         self.held_acks = []
         self.active = time.monotonic()
         self.number = 0
@@ -54,6 +56,9 @@ class Session(asyncio.Protocol):
 
     def data_received(self, data):
         if self.state in (ENDED, HUNG):
+            return
+        if self.frozen is not None:
+            self.late += data
             return
         self.active = time.monotonic()
         self.core.bytes_received(self, len(data))
@@ -107,8 +112,19 @@ class Session(asyncio.Protocol):
         """Black hole: neither read nor write, keep the socket."""
         if self.frozen is None:
             self.frozen = []
-            if not self.transport.is_closing():
-                self.transport.pause_reading()
+            self.loop.call_soon(self._follow)      # asyncio starts to read only after connection_made
+
+    def _follow(self):
+        """Reads or not, as `frozen` says."""
+        if self.transport.is_closing():
+            return
+        if self.frozen is not None:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
+            late, self.late = self.late, b''
+            if late:
+                self.data_received(late)
 
     def thaw(self):
         if self.frozen is None:
@@ -116,10 +132,12 @@ class Session(asyncio.Protocol):
         held, self.frozen = self.frozen, None
         for data in held:
             self.send(data)
-        if self.state == ENDED:
+        if self.state == NEW and peer_is_gone(self.transport.get_extra_info('socket')):
+            self.hang_up('given up during the black hole')
+        elif self.state == ENDED:
             self.shut()
-        elif not self.transport.is_closing():
-            self.transport.resume_reading()
+        else:
+            self.loop.call_soon(self._follow)
 
     # -- packets ------------------------------------------------------------------------------------------------
     def packet(self, kind, packet):
@@ -287,6 +305,16 @@ class Session(asyncio.Protocol):
         self.core.log('downlink', self, topic=topic, qos=qos, size=len(payload))
         self.send(mqtt.publish(self.version, topic, qos, self.next_id, payload))
         return self.next_id & 0xFFFF if qos else 0
+
+
+def peer_is_gone(sock):
+    """Whether the client has closed meanwhile. In a real black hole such a connection would never have come about,
+    so it must not be served late and evict the client's next one."""
+    if sock.fileno() < 0 or not hasattr(select, 'POLLRDHUP'):
+        return False
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLRDHUP)
+    return bool(poll.poll(0))
 
 
 def refusal(packet):

