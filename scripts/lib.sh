@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# Shared by the scripts beside it: progress, rights, packages.
+
+say() { printf '%s == %s\n' "$(date +%H:%M:%S)" "$*" >&2; }
+die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
+
+# Runs a command as root, by sudo where needed.
+as_root() {
+        if ((UID == 0)); then "$@"; elif command -v sudo >/dev/null; then sudo "$@"; else die "needs root or sudo for: $*"; fi
+}
+
+# Installs the packages that are not there yet; says so, since it may take minutes.
+need_packages() {
+        local missing=() p log
+        for p in "$@"; do dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing+=("$p"); done
+        ((${#missing[@]})) || return 0
+        say "installing ${#missing[@]} packages: ${missing[*]}"
+        log=$(mktemp)
+        as_root apt-get update -qq >"$log" 2>&1 || { cat "$log" >&2; die "apt-get update failed"; }
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >"$log" 2>&1 ||
+                { tail -n 20 "$log" >&2; die "apt-get install failed"; }
+        rm -f "$log"
+}
+
+# The files of the tree, NUL-separated, whether it is a git checkout or an unpacked archive.
+tree_files() {
+        if git -C "$1" rev-parse --git-dir >/dev/null 2>&1; then
+                git -C "$1" -c safe.directory='*' ls-files -co --exclude-standard -z | while IFS= read -r -d '' f; do
+                        [[ -e $1/$f || -L $1/$f ]] && printf '%s\0' "$f"; done
+        else (cd "$1" && find . -path ./build-\* -prune -o -type f -print0); fi
+}
+
+# What builds and tests need, on Debian 12 and 13 and Raspberry Pi OS.
+BUILD_PACKAGES=(gcc libc6-dev make autoconf autoconf-archive automake libtool pkg-config libpaho-mqtt-dev libjson-c-dev libsystemd-dev
+        libconfig-dev python3 scdoc)
+TEST_PACKAGES=(libcmocka-dev mosquitto openssl binutils procps iproute2 strace)
