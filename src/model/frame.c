@@ -117,14 +117,12 @@ static void put_string(Out *o, const char *text) {
         put_bytes(o, text, size + 1);
 }
 
-ssize_t frame_build(uint8_t out[static FRAME_SIZE_MAX], FrameType type, ...) {
+ssize_t frame_build_list(uint8_t out[static FRAME_SIZE_MAX], FrameType type, va_list ap) {
         const char *fields = frame_fields(type);
         Out o = { .data = out };
-        va_list ap;
 
         assert(fields);
         put_u32(&o, type);
-        va_start(ap, type);
         for (const char *f = fields; *f; f++)
                 switch (*f) {
                 case 'u':
@@ -145,8 +143,17 @@ ssize_t frame_build(uint8_t out[static FRAME_SIZE_MAX], FrameType type, ...) {
                         break;
                 }
                 }
-        va_end(ap);
         return o.full ? -EMSGSIZE : (ssize_t)o.size;
+}
+
+ssize_t frame_build(uint8_t out[static FRAME_SIZE_MAX], FrameType type, ...) {
+        va_list ap;
+        ssize_t n;
+
+        va_start(ap, type);
+        n = frame_build_list(out, type, ap);
+        va_end(ap);
+        return n;
 }
 
 /* Takes n bytes off the front; NULL: there are not as many. */

@@ -4,6 +4,8 @@
  * so that neither side ever acts on a lying length. Pure; fuzzed. */
 #pragma once
 
+#include <stdarg.h>
+
 #include "base/macro.h"
 
 #define FRAME_SIZE_MAX (128 * KIB) /* 208 KiB would fail with EMSGSIZE (ENGINE.md) */
@@ -82,5 +84,6 @@ const char *frame_name(FrameType type);
 /* Builds a datagram in a buffer of FRAME_SIZE_MAX: arguments as the type's fields say (u: uint64_t, i: int64_t,
  * s: const char *, b: const void *, size_t). Returns its size, or -EMSGSIZE. Wrong use asserts. */
 _must_check_ ssize_t frame_build(uint8_t out[static FRAME_SIZE_MAX], FrameType type, ...);
+_must_check_ ssize_t frame_build_list(uint8_t out[static FRAME_SIZE_MAX], FrameType type, va_list ap);
 /* Checks and takes apart one datagram. -EBADMSG: not a frame (unknown type, lengths, missing NUL, bytes left). */
 _must_check_ int frame_parse(const uint8_t *data, size_t size, Frame *ret);
