@@ -35,3 +35,23 @@ tree_files() {
 BUILD_PACKAGES=(gcc libc6-dev make autoconf autoconf-archive automake libtool pkg-config libpaho-mqtt-dev libjson-c-dev libsystemd-dev
         libconfig-dev python3 scdoc)
 TEST_PACKAGES=(libcmocka-dev mosquitto openssl binutils procps iproute2 strace)
+
+# Makes $2 a copy of the tree $1, leaving what has not changed as it is, so that make rebuilds only the rest.
+copy_tree() {
+        local new=$2.new
+        rm -rf "$new"; mkdir -p "$new" "$2"
+        tree_files "$1" | tar -C "$1" --null -T - -cf - | tar -C "$new" -xf -
+        (cd "$new" && find . -type f | while IFS= read -r f; do
+                if ! cmp -s "$f" "$2/$f"; then mkdir -p "$2/${f%/*}" && cp -p "$f" "$2/$f"; fi; done)
+        rm -rf "$new"
+}
+
+# Runs a command with its output in a file that is shown only when it fails. A dot every 5 s shows life.
+quietly() {
+        local log=$1 pid; shift
+        "$@" >"$log" 2>&1 & pid=$!
+        ( while sleep 5; do printf . >&2; done ) & local dots=$!
+        local status=0; wait $pid || status=$?
+        kill $dots 2>/dev/null; wait $dots 2>/dev/null || true
+        ((status == 0)) || { echo >&2; tail -n 60 "$log" >&2; die "failed: $*"; }
+}
