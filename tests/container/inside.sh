@@ -1,0 +1,94 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Runs inside the booted container (run starts it): the package from installing to purging. Prints TAP.
+cd /share || exit 1
+n=0
+result() { n=$((n + 1)); if [[ $1 == 0 ]]; then echo "ok $n - $2"; else echo "not ok $n - $2"; fi; }
+# check WHAT COMMAND...
+check() { local what=$1; shift; "$@" >/tmp/out 2>&1; local r=$?; ((r == 0)) || sed 's/^/# /' /tmp/out; result $r "$what"; }
+# Waits for a condition: until SECONDS COMMAND...
+until_true() { local end=$((SECONDS + $1)); shift; until "$@" >/dev/null 2>&1; do ((SECONDS < end)) || return 1; sleep .2; done; }
+status_says() { systemctl show -p StatusText --value tbagent | grep -q -- "$1"; }
+main_pid() { systemctl show -p MainPID --value tbagent; }
+restarts() { systemctl show -p NRestarts --value tbagent; }
+
+until_true 60 systemctl list-units --no-legend >/dev/null
+echo "# $(. /etc/os-release; echo "$PRETTY_NAME"), $(systemctl --version | head -n 1)"
+
+apt-get update -qq >/tmp/out 2>&1
+check "the package installs" apt-get install -y -qq --no-install-recommends ./tbagent_*.deb
+check "the service is active" until_true 10 systemctl is-active tbagent
+check "the status says what to set" until_true 10 status_says 'no server is set'
+systemctl status tbagent --no-pager 2>&1 | grep -E 'Status:' | sed 's/^ */# /'
+check "it samples into the queue" until_true 70 status_says '[1-9][0-9]* values in the queue'
+check "tbagent --check is content" tbagent --check
+check "tbagent --once prints readings" tbagent --once
+tail -n 3 /tmp/out | sed 's/^/# /'
+check "it runs as tbagent, without capabilities" sh -c "ps -o user= -p $(main_pid) | grep -q tbagent && grep -q 'CapEff:.0000000000000000' /proc/$(main_pid)/status"
+
+exposure=$(systemd-analyze security tbagent --no-pager 2>/dev/null | sed -nE 's/.*Overall exposure level for tbagent.service: ([0-9.]+).*/\1/p')
+echo "# systemd-analyze security: ${exposure:-none}"
+check "systemd-analyze security is 1.5 at most" awk -v x="${exposure:-10}" 'BEGIN { exit !(x <= 1.5) }'
+
+# a server
+python3 thingsboard/serve --http 8080 --mqtt 1884 --device box=container-token >/tmp/serve 2>&1 &
+serve=$!
+until_true 20 grep -q ^ready /tmp/serve
+stored() { python3 - <<'PY'
+import json, urllib.request
+print(json.load(urllib.request.urlopen('http://127.0.0.1:8080/standin/count?device=box'))['stored'])
+PY
+}
+some_stored() { (($(stored) > ${1:-0})); }
+cat >/etc/tbagent.conf.d/server.conf <<'CONF'
+server = { url = "mqtt://127.0.0.1:1884"; };
+clock = "system";
+plugins = { system = { every = "1s"; }; };
+CONF
+install -m 0640 -o root -g tbagent <(echo container-token) /etc/tbagent.token
+systemctl restart tbagent
+check "with a server set, telemetry arrives" until_true 20 some_stored 5
+echo "# $(stored) values stored"
+check "the status shows the connection" until_true 10 status_says 'Connected to mqtt://127.0.0.1:1884'
+check "no token in the journal or the arguments" sh -c "! journalctl -u tbagent | grep container-token && ! grep -a container-token /proc/$(main_pid)/cmdline /proc/$(main_pid)/environ"
+
+# reload
+sed -i 's/every = "1s"/every = "500ms"/' /etc/tbagent.conf.d/server.conf
+pid=$(main_pid)
+check "reload takes a good file without a restart" sh -c "systemctl reload tbagent && [ $(main_pid) = $pid ]"
+before=$(stored)
+check "samples go on after it" until_true 20 some_stored $((before + 20))
+echo 'plugins = { system = { every = 10s; }; };' >/etc/tbagent.conf.d/zz-broken.conf
+check "reload refuses a broken file" sh -c '! systemctl reload tbagent'
+systemctl restart tbagent
+check "a restart with it runs on the last good configuration" until_true 15 status_says 'last good configuration.*zz-broken.conf:1'
+before=$(stored)
+check "and telemetry still arrives" until_true 20 some_stored $((before + 5))
+rm /etc/tbagent.conf.d/zz-broken.conf
+
+# watchdog
+mkdir -p /run/systemd/system/tbagent.service.d
+printf '[Service]\nWatchdogSec=3\n' >/run/systemd/system/tbagent.service.d/watchdog.conf
+systemctl daemon-reload && systemctl restart tbagent
+until_true 10 status_says 'Connected'
+pid=$(main_pid)
+kill -STOP "$pid"
+changed() { local now; now=$(main_pid); [[ $now != 0 && $now != "$pid" ]]; }
+check "a stopped daemon is restarted by the watchdog" until_true 40 changed
+before=$(stored)
+check "and sends again" until_true 20 some_stored $((before + 5))
+hosts_gone() { ! pgrep -f tbagent-plugin-host >/dev/null; }
+began=$(date +%s%N)
+systemctl stop tbagent
+took=$((($(date +%s%N) - began) / 1000000))
+echo "# stopped in $took ms"
+check "it stops within 3 s" test "$took" -lt 3000
+check "no host is left" until_true 5 hosts_gone
+kill "$serve"
+
+check "purge goes through" apt-get purge -y -qq tbagent
+left=$(find / -xdev \( -path /proc -o -path /sys -o -path /share -o -path /usr/share/doc -o -path '/var/cache/*' -o -path '/var/log/*' -o -path '/var/lib/dpkg/*' -o -path '/var/lib/apt/*' -o -path '/tmp/*' -o -path '/run/systemd/*' \) -prune -o -name '*tbagent*' -print 2>/dev/null)
+[[ -z $left ]] || sed 's/^/# left: /' <<<"$left"
+check "purge leaves no file" test -z "$left"
+check "purge leaves the user and its groups" sh -c 'getent passwd tbagent && getent group tbagent gpio i2c'
+echo "1..$n"
