@@ -35,6 +35,7 @@ class Profile:
         self.body = dict(body, id=body.get('id') or entity_id('DEVICE_PROFILE'))
         transport = (body.get('profileData') or {}).get('transportConfiguration') or {}
         self.ack_on_validation = bool(transport.get('sendAckOnValidationException'))
+        self.secret = ((body.get('profileData') or {}).get('provisionConfiguration') or {}).get('provisionDeviceSecret')
         self.custom_topics = None
         if transport.get('type') == 'MQTT':
             wanted = dict(telemetry=transport.get('deviceTelemetryTopic') or topics.TELEMETRY,
@@ -42,6 +43,12 @@ class Profile:
                           updates=transport.get('deviceAttributesSubscribeTopic') or topics.ATTRIBUTES)
             if wanted != dict(telemetry=topics.TELEMETRY, attributes=topics.ATTRIBUTES, updates=topics.ATTRIBUTES):
                 self.custom_topics = wanted
+
+    def opens_to(self, request):
+        """Whether a provisioning request has this profile's key and secret."""
+        return (self.body.get('provisionType', 'DISABLED') != 'DISABLED' and self.secret is not None
+                and self.body.get('provisionDeviceKey') == request['provisionDeviceKey']
+                and self.secret == request['provisionDeviceSecret'])
 
 
 class Device:

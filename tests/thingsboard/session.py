@@ -216,8 +216,6 @@ class Session(asyncio.Protocol):
 
     def on_subscribe(self, packet):
         """Every topic is answered at once; the core learns of it `--settle` seconds later (fact 9)."""
-        if self.device and not self.core.limits.allow(self.device.name, 0):
-            return self.rate_limited()
         refused = 0x8F if self.version == 5 else 0x80
         codes = [refused if self.core.faults.suback == 'refuse' else self.subscribe(topic, qos, refused)
                  for topic, qos in packet.topics]
@@ -236,6 +234,8 @@ class Session(asyncio.Protocol):
         self.subscribed[topic] = qos
         self.downlink_qos[feature] = qos
         self.flavour[feature] = flavour
+        if feature in ('attributes', 'rpc') and not self.core.limits.allow(self.device.name, 0):
+            return qos      # dropped by the rate limit, yet granted (1.2)
         settle = self.core.options.settle
         self.settled[feature] = time.monotonic() + settle
         if feature == 'rpc':

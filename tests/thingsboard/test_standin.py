@@ -291,6 +291,22 @@ class Wire(WithServer):
             t.join()
         self.assertEqual(answers, [{'ok': 1}, 406])
 
+    def test_provisioning(self):
+        self.tb.call('POST', '/api/deviceProfile', dict(name='p', provisionType='ALLOW_CREATE_NEW_DEVICES', provisionDeviceKey='k', profileData=dict(
+            provisionConfiguration=dict(provisionDeviceSecret='s'))))
+        body = dict(deviceName='new', provisionDeviceKey='k', provisionDeviceSecret='s')
+        found = []
+        for more in ({}, {}, dict(provisionDeviceSecret='x'), dict(deviceName='b', credentialsType='MQTT_BASIC', clientId='me', username='u', password='p')):
+            c = self.client()
+            self.assertEqual(c.connect('provision'), 0)
+            self.assertEqual(c.subscribe('/provision/response', TELEMETRY), [1, 0x8F])
+            self.assertEqual(c.publish(json.dumps(dict(body, **more)), topic='/provision/request'), ('ack', 0))
+            found.append(json.loads(c.downlink()[1]))
+        self.assertEqual([a['status'] for a in found], ['SUCCESS', 'FAILURE', 'NOT_FOUND', 'SUCCESS'])
+        self.assertEqual(self.client().connect(found[0]['credentialsValue']), 0)
+        self.assertEqual(self.client().connect('u', client_id='me', password='p'), 0)
+        self.assertEqual(self.client().connect('u', client_id='me', password='q'), 0x86)
+
     def _ask(self, answers):
         try:
             answers.append(self.tb.rpc(self.name, 'm', {'x': 1}, timeout=5))

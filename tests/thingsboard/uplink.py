@@ -5,6 +5,7 @@ import re
 import time
 
 import gson
+import provision
 import topics
 import values
 from gson import TooDeep
@@ -18,7 +19,7 @@ def publish(session, packet):
     core = session.core
     core.counters['publishes'] += 1
     if session.provisioning:
-        return _provision(session, packet)
+        return provision.publish(session, packet)
     found = topics.route(packet.topic, session.device.profile)
     if found is None:
         core.published(session, packet, 'unknown topic')
@@ -214,16 +215,6 @@ def _ota(session, packet, flavour, tail):
 def _gateway(session, packet, flavour, tail):
     """A device that is no gateway gets no answer of any kind (gateway_topic_plain_device)."""
     session.core.published(session, packet, 'gateway topic ignored')
-
-
-def _provision(session, packet):
-    """Only refusals so far: no profile has provisioning keys."""
-    if packet.topic != '/provision/request':
-        session.ack(packet, 0x90)
-        return session.end(None, 'provisioning session')
-    session.ack(packet)
-    session.downlink('provision', b'{"errorMsg":"Provision data was not found!","status":"NOT_FOUND"}',
-                     topic='/provision/response')
 
 
 def _unknown(session, packet, flavour, tail):
