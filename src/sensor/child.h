@@ -29,7 +29,7 @@ typedef struct ChildParams {
         uint64_t intake_rate;    /* bytes per second, 0: no limit */
         uint64_t intake_burst;
         int log_level;
-        bool sanitized;          /* host runs under a sanitizer or valgrind: no RLIMIT_DATA */
+        bool sanitized;          /* host runs under a sanitizer or valgrind: no RLIMIT_DATA. It gets TBAGENT_SANITIZED=1 */
         ChildEvents events;
         void *userdata;
 } ChildParams;
@@ -40,7 +40,8 @@ Child *child_free(Child *c);
 DEFINE_CLEANUP(Child *, child_free)
 
 /* Spawns; a host that ends is started again (mode RUN) until child_stop(). Called again after MISCONFIGURED
- * or STOPPED it starts anew. */
+ * or STOPPED it starts anew; while the old one is still ending, as soon as that has ended. What cannot be
+ * spawned is told as a state and, in mode RUN, tried again: 0. */
 _must_check_ int child_start(Child *c);
 /* Orderly: FRAME_STOP, end of file, SIGKILL after `wait`; ends in HOST_STOPPED (or HOST_STUCK). */
 void child_stop(Child *c, usec_t wait);

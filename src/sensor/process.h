@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What has to be known of processes to look after a host: how it is started with nothing of ours but one end
+ * of a socket, whether it dies, and why it ended, in words. */
+#pragma once
+
+#include <sys/types.h>
+
+#include "base/macro.h"
+
+#define PROCESS_FD 3 /* where the host finds its end: argv is PATH INSTANCE FD */
+
+/* Main thread only (PDEATHSIG is sent when the thread that spawned ends). The host leads a process group of
+ * its own. *ret_fd: our end of the socket; both are the caller's. */
+_must_check_ int process_spawn(const char *path, const char *instance, bool sanitized, pid_t *ret_pid, int *ret_fd);
+
+/* SIGKILL to it and to its whole group. Only while it is not reaped. */
+void process_kill(pid_t pid);
+/* SIGKILL waits for it, or it has ended and nobody has been told: it hangs in the kernel if this lasts. */
+bool process_is_dying(pid_t pid);
+/* status as of waitpid(): "crashed (SIGSEGV)", "ended with exit code 3"; "" for exit code 0. */
+void process_describe_end(int status, char *out, size_t size);
