@@ -22,12 +22,16 @@ static int check(const char *key) {
 
 static void test_key_names(_unused_ void **state) {
         static const char *const fine[] = {
-                "a", "temperature", "a>b", "a < b", "a&b", "{x}", "a{{b", "a}}b", "}}{{", "{{}", "a\"b", "a\\b", "a/b", "a<", "<", "1<2",
-                "Ts", "tss", "value", "values2", "\xd1\x82\xd0\xb5\xd0\xbc\xd0\xbf", " a ", "\xf0\x9f\x8c\xa1", "a<-b", "\xef\xbf\xbd", "{ {}}",
+                "a", "temperature", "a>b", "a < b", "a&b", "{x}", "a{{b", "a}}b", "}}{{", "{{}", "a\"b", "a\\b",
+                "a/b", "a<", "<", "1<2",
+                "Ts", "tss", "value", "values2", "\xd1\x82\xd0\xb5\xd0\xbc\xd0\xbf", " a ", "\xf0\x9f\x8c\xa1",
+                "a<-b", "\xef\xbf\xbd", "{ {}}",
         };
         static const char *const refused[] = {
-                "", " ", "   ", "\t", "\xc2\xa0", "\xe2\x80\x83 ", "\xe3\x80\x80", "ts", "values", "a<b", "<x", "<b>x</b>", "a</b", "<!--", "<?x",
-                "a<\xc3\xa9", "{{}}", "{{x}}", "a{{b}}c", "{{{}}", "{{a}b}}", "a\x01", "a\nb", "a\x7f", "a\xc2\x85", "a\x80", "\xc0\x80", "\xed\xa0\x80",
+                "", " ", "   ", "\t", "\xc2\xa0", "\xe2\x80\x83 ", "\xe3\x80\x80", "ts", "values", "a<b", "<x",
+                "<b>x</b>", "a</b", "<!--", "<?x",
+                "a<\xc3\xa9", "{{}}", "{{x}}", "a{{b}}c", "{{{}}", "{{a}b}}", "a\x01", "a\nb", "a\x7f", "a\xc2\x85",
+                "a\x80", "\xc0\x80", "\xed\xa0\x80",
                 "\xf4\x90\x80\x80", "\xe2\x82", "\xff", "\xf8\x88\x80\x80\x80", "\xe0\x80\xaf", "\xf0\x80\x80\xaf",
         };
 
@@ -81,7 +85,8 @@ static void test_key_why(_unused_ void **state) {
 /* ---- numbers */
 
 static void test_int(_unused_ void **state) {
-        static const int64_t list[] = { 0, 1, -1, 9, 10, 99, 100, 101, -100, 9007199254740993, INT64_MAX, INT64_MIN, INT64_MIN + 1, 1000000000000000000 };
+        static const int64_t list[] = { 0, 1, -1, 9, 10, 99, 100, 101, -100, 9007199254740993, 1000000000000000000,
+                                        INT64_MAX, INT64_MIN, INT64_MIN + 1 };
         char out[NUMBER_TEXT_MAX], want[32];
 
         for (size_t i = 0; i < ELEMENTS(list); i++) {
@@ -300,9 +305,18 @@ static void test_server_rule(_unused_ void **state) {
                 double v;
                 const char *text;
         } java[] = {
-                { 1e7, "1.0E7" },         { 9999999, "9999999.0" }, { 1e-3, "0.001" },          { 9.99e-4, "9.99E-4" },
-                { 1e-4, "1.0E-4" },       { 0.05, "0.05" },         { 123456.75, "123456.75" }, { 0, "0.0" },
-                { -12345678, "-1.2345678E7" }, { 100, "100.0" },    { -0.5, "-0.5" },           { 9223372036854774784.0, "9.223372036854775E18" },
+                { 1e7, "1.0E7" },
+                { 9999999, "9999999.0" },
+                { 1e-3, "0.001" },
+                { 9.99e-4, "9.99E-4" },
+                { 1e-4, "1.0E-4" },
+                { 0.05, "0.05" },
+                { 123456.75, "123456.75" },
+                { 0, "0.0" },
+                { -12345678, "-1.2345678E7" },
+                { 100, "100.0" },
+                { -0.5, "-0.5" },
+                { 9223372036854774784.0, "9.223372036854775E18" },
         };
         char text[64];
         int64_t l;
@@ -338,7 +352,8 @@ static double from_bits(uint64_t bits) {
 static void assert_form(const char *text, size_t n) {
         size_t whole = strspn(text + (*text == '-'), "0123456789") + (*text == '-');
 
-        if (text[whole] != '.' || strspn(text + whole + 1, "0123456789") != n - whole - 1 || n - whole - 1 < 1 || n - whole - 1 > 15)
+        if (text[whole] != '.' || strspn(text + whole + 1, "0123456789") != n - whole - 1 || n - whole - 1 < 1 ||
+            n - whole - 1 > 15)
                 fail_msg("form: %s", text);
         if (n - whole - 1 > 1 && text[n - 1] == '0')
                 fail_msg("not the shortest: %s", text);
