@@ -1,49 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* /etc/tbagent.conf and conf.d to one immutable Config; every mistake is told with file, line and what to
- * write instead, all of them at once. The only file that sees libconfig. */
+ * write instead, all of them at once. Its .c is the only file that sees libconfig. */
 #pragma once
 
-#include "model/option.h"
+#include "agent/config-check.h"
 
 typedef struct Config Config;
 
-typedef struct ConfigProblem {
-        bool fatal; /* of its instance, or of all where instance is empty */
-        char *instance; /* "": server, telemetry ... */
-        char *file;
-        unsigned line;
-        char *text;
-} ConfigProblem;
-
-typedef struct ConfigInstance {
-        const char *name;   /* borrowed from the Config */
-        const char *plugin; /* name without .so */
-        bool enabled;
-        bool optional;
-        bool strict_order;
-        bool misconfigured; /* its part has a fatal problem found without the host */
-        uint64_t intake_rate, intake_burst;
-        const Setting *settings; /* its whole group, `report` defaults of the top level merged in as "report" */
-        const char *file; /* where it was set first */
-        unsigned line;
-} ConfigInstance;
-
-/* path: the main file; its conf.d is path + ".d". Text that cannot be parsed: -EBADMSG with the problems in
- * *ret_problems; so are fatal problems of the server part with strict. Else 0, problems may be there all the
- * same (of single instances). *ret_problems (array of *ret_n, freed by config_problems_free()) is always set. */
+/* path: the main file; its conf.d is path + ".d". -EBADMSG: its text, or a file of conf.d, cannot be parsed; other:
+ * it cannot be read. Else 0 and a Config, but it is not to be run where a fatal problem has no instance. The
+ * problems of a failure are told too. *ret_problems (array of *ret_n, freed by config_problems_free()) is always
+ * set. option_set_channel_options() comes before. */
 _must_check_ int config_load(Config **ret, const char *path, ConfigProblem **ret_problems, size_t *ret_n);
-/* From the form that config_save_text() wrote: the last configuration that ran. */
+/* From what config_save() wrote: the last configuration that ran. -EBADMSG: it cannot be used. */
 _must_check_ int config_load_saved(Config **ret, const char *path);
 _must_check_ int config_save(const Config *c, const char *path); /* 0600; no write when unchanged */
 Config *config_free(Config *c);
 DEFINE_CLEANUP(Config *, config_free)
-void config_problems_free(ConfigProblem *p, size_t n);
-/* "FILE:LINE: error: TEXT" (or warning), without newline; owned by the caller. */
-char *config_problem_text(const ConfigProblem *p);
 
+const Setting *config_root(const Config *c); /* all of it as it was merged: attributes.client, rpc.aliases */
 const Node *config_server(const Config *c);     /* url token token_file username password ... */
 const Node *config_telemetry(const Config *c);  /* batch_interval batch_size store_after ... */
-const Node *config_top(const Config *c);        /* clock, log_level, ... */
+const Node *config_top(const Config *c);        /* clock, log_level, and the groups as members */
 size_t config_n_instances(const Config *c);
 const ConfigInstance *config_instance(const Config *c, size_t i);
 /* NULL: no server configured. */

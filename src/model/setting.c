@@ -179,6 +179,33 @@ int setting_merge(Setting *into, Setting *from) {
         return r;
 }
 
+static bool same_value(const Setting *a, const Setting *b) {
+        switch (a->type) {
+        case SETTING_BOOL:
+                return a->b == b->b;
+        case SETTING_INT:
+                return a->i == b->i;
+        case SETTING_FLOAT:
+                return a->d == b->d;
+        case SETTING_STRING:
+                return streq(a->s, b->s);
+        case SETTING_GROUP:
+        case SETTING_LIST:
+                break;
+        }
+        for (size_t i = 0; i < a->n_children; i++)
+                if (!setting_same(a->children[i], b->children[i]))
+                        return false;
+        return true;
+}
+
+bool setting_same(const Setting *a, const Setting *b) {
+        if (!a || !b)
+                return a == b;
+        return a->type == b->type && a->n_children == b->n_children && !a->name == !b->name &&
+               (!a->name || streq(a->name, b->name)) && same_value(a, b);
+}
+
 void setting_remove(Setting *parent, const char *name) {
         size_t at = child_index(parent, name, strlen(name));
 

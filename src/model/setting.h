@@ -37,6 +37,8 @@ _must_check_ int setting_add(Setting *parent, Setting *child);
 _must_check_ int setting_copy(Setting **ret, const Setting *s);
 /* Groups merge by name, everything else is replaced by the later one (`from`, which is consumed). */
 _must_check_ int setting_merge(Setting *into, Setting *from);
+/* The same values under the same names in the same order, wherever they were written. NULL is only NULL. */
+bool setting_same(const Setting *a, const Setting *b);
 void setting_remove(Setting *parent, const char *name);
 
 Setting *setting_child(const Setting *group, const char *name); /* NULL: none. Borrowed. */

@@ -160,6 +160,22 @@ static void test_copy_and_codec(void **state) {
         assert_null(memmem((uint8_t *)memmem(bytes, size, "a.conf", 6) + 1, 100, "a.conf", 6));
 }
 
+static void test_same(void **state) {
+        _cleanup_(setting_freep) Setting *a = example("a.conf"), *b = example("b.conf");
+
+        (void)state;
+        assert_true(setting_same(a, b));
+        assert_false(setting_same(a, NULL));
+        assert_true(setting_same(NULL, NULL));
+        setting_lookup(b, "sensors.a.decimals")->i++;
+        assert_false(setting_same(a, b));
+        setting_lookup(b, "sensors.a.decimals")->i--;
+        setting_lookup(b, "sensors.a.decimals")->line++;
+        assert_true(setting_same(a, b));
+        add_int(setting_lookup(b, "sensors.a.valid"), NULL, 1, "b.conf", 7);
+        assert_false(setting_same(a, b));
+}
+
 /* No cut or changed byte is more than refused or another tree; run under the sanitizers. */
 static void test_decode_damage(void **state) {
         _cleanup_(setting_freep) Setting *root = example("a.conf");
@@ -295,6 +311,7 @@ int main(void) {
                 cmocka_unit_test(test_remove_and_add),  cmocka_unit_test(test_copy_and_codec), cmocka_unit_test(test_decode_damage),
                 cmocka_unit_test(test_decode_depth),    cmocka_unit_test(test_text),        cmocka_unit_test(test_durations),
                 cmocka_unit_test(test_sizes),           cmocka_unit_test(test_duration_text), cmocka_unit_test(test_nearest),
+                cmocka_unit_test(test_same),
         };
 
         cmocka_set_message_output(CM_OUTPUT_TAP);
