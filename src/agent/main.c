@@ -14,6 +14,8 @@
 #include "agent/check.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "mqtt/session.h"
+#include "sensor/rules.h"
 
 static const char *arg_config = TBAGENT_CONF;
 static const char *arg_state_dir = TBAGENT_STATE_DIR;
@@ -295,6 +297,8 @@ int main(int argc, char **argv) {
 
         if (r <= 0)
                 return r < 0 ? EX_USAGE : EXIT_SUCCESS;
+        option_set_channel_options(report_options);
+        session_init_process();
         check = (CheckParams){ arg_config, arg_host, arg_plugin_dirs, arg_level_given ? log_level() : LOG_WARNING };
         switch (arg_mode) {
         case CHECK:
