@@ -54,11 +54,13 @@ struct Agent {
 /* ---- status */
 
 static void send_status(Agent *a) {
-        Instance *instances[a->n_slots + 1];
+        _cleanup_(freep) Instance **instances = calloc(a->n_slots + 1, sizeof(Instance *));
         _cleanup_(freep) char *text = NULL;
         StatusView v = { .url = config_url(a->config), .config_error = a->config_error, .config_path = a->params.config_path,
                          .clock_trusted = true, .spool = spool_stats(a->spool), .instances = instances, .n_instances = a->n_slots };
 
+        if (!instances)
+                return;
         for (size_t i = 0; i < a->n_slots; i++)
                 instances[i] = a->slots[i].instance;
         if (a->server) {
