@@ -51,6 +51,7 @@ struct Spool {
         bool discard;
         SpoolStats stats;
         SpoolGap gaps[GAPS_MAX]; /* points 0: unused */
+        unsigned n_gaps;
         GapRow gap_rows[GAP_ROWS_MAX];
 };
 
@@ -139,6 +140,7 @@ void spool_record_gap(Spool *s, const char *instance, const char *why, uint64_t 
         if (g->points == 0) {
                 snprintf(g->why, sizeof(g->why), "%s", why);
                 snprintf(g->instance, sizeof(g->instance), "%s", instance);
+                s->n_gaps++;
         }
         gap_widen(g, points, from_ns, to_ns);
 }
@@ -150,7 +152,7 @@ static GapRow *gap_row_find(Spool *s, uint64_t seq) {
         return NULL;
 }
 
-static bool gap_told_now(const Spool *s, const SpoolGap *g) {
+static bool told_now(const Spool *s, const SpoolGap *g) {
         for (size_t i = 0; i < GAP_ROWS_MAX; i++)
                 if (s->gap_rows[i].seq != 0 && streq(s->gap_rows[i].gap.why, g->why) &&
                     streq(s->gap_rows[i].gap.instance, g->instance))
@@ -158,19 +160,31 @@ static bool gap_told_now(const Spool *s, const SpoolGap *g) {
         return false;
 }
 
-int spool_take_gap(Spool *s, SpoolGap *ret) {
-        if (!gap_row_find(s, 0))
-                return 0;
-        for (size_t i = 0; i < GAPS_MAX; i++) {
-                SpoolGap *g = &s->gaps[i];
+/* The index of a gap that may become a row now; GAPS_MAX: none. */
+static size_t gap_ready(const Spool *s) {
+        size_t used = 0;
 
-                if (g->points == 0 || gap_told_now(s, g))
-                        continue;
-                *ret = *g;
-                *g = (SpoolGap){ 0 };
-                return 1;
-        }
-        return 0;
+        for (size_t i = 0; i < GAP_ROWS_MAX; i++)
+                used += s->gap_rows[i].seq != 0;
+        for (size_t i = 0; s->n_gaps > 0 && used < GAP_ROWS_MAX && i < GAPS_MAX; i++)
+                if (s->gaps[i].points > 0 && !told_now(s, &s->gaps[i]))
+                        return i;
+        return GAPS_MAX;
+}
+
+bool spool_has_gap(const Spool *s) {
+        return s->n_gaps > 0 && gap_ready(s) < GAPS_MAX;
+}
+
+int spool_take_gap(Spool *s, SpoolGap *ret) {
+        size_t i = gap_ready(s);
+
+        if (i == GAPS_MAX)
+                return 0;
+        *ret = s->gaps[i];
+        s->gaps[i] = (SpoolGap){ 0 };
+        s->n_gaps--;
+        return 1;
 }
 
 static void gap_restore(Spool *s, const SpoolGap *gap) {

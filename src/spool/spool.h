@@ -48,6 +48,7 @@ void spool_record_gap(Spool *s, const char *instance, const char *why, uint64_t 
  * both to spool_append_gap(): a gap that is evicted or fails to be appended is recorded again, so none is
  * forgotten. A (instance, why) whose last record is not acknowledged yet waits and goes on counting. */
 _must_check_ int spool_take_gap(Spool *s, SpoolGap *ret);
+bool spool_has_gap(const Spool *s); /* spool_take_gap() would give one */
 _must_check_ int spool_append_gap(Spool *s, const Row *row, const SpoolGap *gap);
 
 SpoolStats spool_stats(const Spool *s);

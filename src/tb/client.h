@@ -18,7 +18,8 @@ typedef struct ClientLimits {
 typedef struct ClientEvents {
         /* As the session's, for log and status. */
         void (*state)(void *userdata, SessionState state, SessionReason reason, int code, const char *text, usec_t retry);
-        /* Subscriptions checked (or refused: told by warning()), limits asked: telemetry may flow. */
+        /* Telemetry may flow. First with limits not known, when the subscriptions are checked (refused ones are
+         * told by warning()), and again when the server told its limits. */
         void (*online)(void *userdata, const ClientLimits *limits);
         void (*offline)(void *userdata, SessionReason reason);
         void (*published)(void *userdata, uint64_t context, int code); /* of client_telemetry() */
@@ -34,7 +35,8 @@ typedef struct ClientParams {
         void *userdata;
 } ClientParams;
 
-/* error: 0, -ETIMEDOUT (no answer in time, or the server said {"error":"timeout"}), -ENOTCONN. */
+/* error: 0; -ETIMEDOUT: no answer in time, or the server said {"error":"timeout"}; -E2BIG: larger than 64 KiB;
+ * -ENOTCONN: the connection went. json need not end with NUL. */
 typedef void (*client_answer_fn)(void *userdata, int error, const char *json, size_t size);
 
 _must_check_ int client_new(Client **ret, const ClientParams *params);
@@ -45,7 +47,7 @@ int client_stop(Client *c, usec_t wait); /* as session_stop() */
 
 /* Publishes one telemetry payload at QoS 1; context < 2^63. Errors as session_publish(). */
 _must_check_ int client_telemetry(Client *c, const void *payload, size_t size, uint64_t context);
-/* Client RPC. ids rise and are not used again within 60 s. */
+/* Client RPC. ids rise and are not used again within 60 s. params: JSON, NULL: none. -EAGAIN: too many wait. */
 _must_check_ int client_call(Client *c, const char *method, const char *params, usec_t timeout, client_answer_fn fn, void *userdata);
 
 bool client_is_online(const Client *c);
