@@ -370,15 +370,6 @@ int sampler_bad(Sampler *s, const char *key, const char *reason) {
         return 0;
 }
 
-void sampler_note(Sampler *s, const char *key, bool value) {
-        const char *why;
-        Key *k;
-
-        assert(s->in_call);
-        if (keytable_get(&s->keys, &k, key, true, &why) < 0 || main_add(s, k, &(Value){ .type = VALUE_BOOL, .b = value }, -1) < 0)
-                points_dropped(s, 1, call_time(s), "out of range");
-}
-
 void sampler_row_time(Sampler *s, int64_t boottime_ns) {
         row_close(s, &s->main, 0);
         s->row_timed = true;

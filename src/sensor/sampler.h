@@ -53,8 +53,6 @@ void sampler_end(Sampler *s);
 _must_check_ int sampler_emit(Sampler *s, const char *key, const Value *v);
 /* KEY_ok = false, once. */
 _must_check_ int sampler_bad(Sampler *s, const char *key, const char *reason);
-/* A value of our own, past all rules (INSTANCE_ok). */
-void sampler_note(Sampler *s, const char *key, bool value);
 void sampler_row_time(Sampler *s, int64_t boottime_ns);
 void sampler_row_end(Sampler *s, uint32_t flags);
 
