@@ -92,8 +92,9 @@ static void on_state(void *userdata, Child *c _unused_, HostState state, const c
         bool absent = state == HOST_WAITING && i->optional;
 
         if (i->misconfigured && state == HOST_STOPPED)
-                state = HOST_MISCONFIGURED, reason = i->reason;
-        log_state(i, state, reason);
+                state = HOST_MISCONFIGURED; /* the mistake itself was logged */
+        else
+                log_state(i, state, reason);
         if (!absent && (state == HOST_WAITING || state == HOST_ILL || state == HOST_BACKOFF || state == HOST_STUCK ||
                         state == HOST_MISCONFIGURED))
                 tell_health(i, false);
