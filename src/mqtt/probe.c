@@ -145,11 +145,14 @@ static int verify_error(const Endpoint *e, long verdict, char *text, size_t size
         return -EKEYREJECTED;
 }
 
-static int tls_error(const Endpoint *e, const char *what, char *text, size_t size) {
+static int tls_error(const Endpoint *e, char *text, size_t size) {
         const char *why = ERR_reason_error_string(ERR_peek_last_error());
 
-        snprintf(text, size, "TLS with %s fails (%s%s%s): is port %s its TLS port?", e->host, what, why ? ": " : "",
-                 why ? why : "", e->port);
+        snprintf(text, size, "TLS with %s fails (%s): is port %s its TLS port, and does it want a client certificate?", e->host,
+                 why               ? why
+                 : errno == EAGAIN ? "no answer"
+                                   : "closed by the server",
+                 e->port);
         return -EPROTO;
 }
 
@@ -186,6 +189,7 @@ static int tls_handshake(const Endpoint *e, int fd, SSL_CTX *ctx, char *text, si
         _cleanup_(ssl_freep) SSL *ssl = NULL;
         X509_VERIFY_PARAM *verify;
         long verdict;
+        char byte;
         int r;
 
         ssl = SSL_new(ctx);
@@ -202,9 +206,10 @@ static int tls_handshake(const Endpoint *e, int fd, SSL_CTX *ctx, char *text, si
         if (verdict != X509_V_OK)
                 return verify_error(e, verdict, text, size);
         if (r != 1)
-                return tls_error(e, "no handshake", text, size);
-        (void)SSL_shutdown(ssl);
-        return 0;
+                return tls_error(e, text, size);
+        /* with TLS 1.3 a missing or unknown client certificate is told only now; an MQTT server says nothing */
+        r = SSL_read(ssl, &byte, 1);
+        return r > 0 || SSL_get_error(ssl, r) == SSL_ERROR_WANT_READ ? 0 : tls_error(e, text, size);
 }
 
 int probe_connect(const Endpoint *e, const ProbeAddress *address, const ProbeFiles *files, usec_t wait, char *text, size_t size) {

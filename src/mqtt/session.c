@@ -52,6 +52,8 @@
 
 typedef enum Phase { PHASE_RESOLVING, PHASE_CONNECTING, PHASE_PROBING } Phase;
 
+typedef enum ProbeCause { CAUSE_FAILED, CAUSE_CLOSED, CAUSE_TIMEOUT } ProbeCause;
+
 typedef enum EntryKind { ENTRY_DONE, ENTRY_PUBLISH, ENTRY_SUBSCRIBE } EntryKind;
 
 typedef struct Entry {
@@ -67,7 +69,7 @@ struct Session {
 
         SessionState state;
         Phase phase;
-        bool timed_out; /* what the probe is about */
+        ProbeCause cause; /* what the probe is about */
         int protocol;
         bool settled; /* a CONNACK said that protocol is right */
         unsigned attempts, refusals, takeovers, silent_closes, early_closes;
@@ -239,9 +241,9 @@ static void connect_begin(Session *s) {
         loop_timer_arm_in(s->timer, s->params.connect_timeout, 0);
 }
 
-static void probe_begin(Session *s, bool timed_out) {
+static void probe_begin(Session *s, ProbeCause cause) {
         s->phase = PHASE_PROBING;
-        s->timed_out = timed_out;
+        s->cause = cause;
         loop_timer_arm_in(s->timer, PROBE_TIMEOUT, 0);
         if (link_probe(s->link, PROBE_STEP) < 0)
                 loop_timer_arm_in(s->timer, 0, 0);
@@ -281,22 +283,22 @@ static void refused(Session *s, int code) {
 static void on_failed(Session *s, const LinkEvent *event) {
         if (event->code > 0)
                 refused(s, event->code);
-        else if (event->code == LINK_CLOSED)
+        else if (event->code == LINK_CLOSED && !s->endpoint.tls)
                 closed_silently(s);
         else if (event->text)
                 wait_after(s, SESSION_NO_NETWORK, 0, "%s", event->text);
         else
-                probe_begin(s, false);
+                probe_begin(s, event->code == LINK_CLOSED ? CAUSE_CLOSED : CAUSE_FAILED);
 }
 
 static void on_probed(Session *s, const char *text) {
         if (text)
                 wait_after(s, SESSION_NO_NETWORK, 0, "%s", text);
-        else if (s->timed_out)
+        else if (s->cause == CAUSE_TIMEOUT)
                 wait_after(s, SESSION_TIMEOUT, 0,
                            "%s port %s takes connections but does not answer as an MQTT server: is the port right?",
                            s->endpoint.host, s->endpoint.port);
-        else if (s->endpoint.tls)
+        else if (s->endpoint.tls && s->cause == CAUSE_FAILED)
                 wait_after(s, SESSION_NO_NETWORK, 0, "TLS with %s failed; a second try works, so the next may too",
                            s->endpoint.host);
         else
@@ -312,7 +314,7 @@ static void on_timer(void *userdata) {
                 wait_after(s, SESSION_NO_NETWORK, 0, "looking up %s takes more than %u s: check the network and /etc/resolv.conf",
                            s->endpoint.host, (unsigned)(s->params.connect_timeout / USEC_PER_SEC));
         else if (s->phase == PHASE_CONNECTING)
-                probe_begin(s, true);
+                probe_begin(s, CAUSE_TIMEOUT);
         else
                 wait_after(s, SESSION_TIMEOUT, 0, "%s port %s did not answer in %u s", s->endpoint.host, s->endpoint.port,
                            (unsigned)(s->params.connect_timeout / USEC_PER_SEC));

@@ -49,7 +49,8 @@ static void on_message(void *userdata, const char *topic, const void *payload, s
         w->size = size;
         w->payload_null = payload == NULL;
         snprintf(w->topic, sizeof(w->topic), "%s", topic);
-        snprintf(w->payload, sizeof(w->payload), "%.*s", payload ? (int)MIN(size, (size_t)200) : 0, payload ? (const char *)payload : "");
+        snprintf(w->payload, sizeof(w->payload), "%.*s", payload ? (int)MIN(size, (size_t)200) : 0,
+                 payload ? (const char *)payload : "");
         if (w->slow_message)
                 usleep((useconds_t)w->slow_message);
 }

@@ -7,9 +7,9 @@
 
 #include "mqtt/session.h"
 
-#define WATCH_STATES 64
+#define WATCH_STATES   64
 #define WATCH_CONTEXTS 8192
-#define WATCH_UNTOLD INT_MIN
+#define WATCH_UNTOLD   INT_MIN
 
 typedef struct WatchState {
         SessionState state;
@@ -28,7 +28,7 @@ typedef struct Watch {
         WatchState states[WATCH_STATES];
         unsigned n_states;
 
-        int told[WATCH_CONTEXTS];      /* code of each context */
+        int told[WATCH_CONTEXTS];       /* code of each context */
         unsigned times[WATCH_CONTEXTS]; /* how often it was told */
         unsigned acked, lost, refused, in_flight;
 
@@ -49,13 +49,13 @@ void watch_start(Watch *w);
 void watch_done(Watch *w); /* stops and frees */
 
 /* Runs the loop until the condition holds; the test fails after 30 s. */
-#define watch_until(w, condition)                                                    \
-        do                                                                           \
-                for (usec_t _end = watch_clock() + 30 * USEC_PER_SEC; !(condition);) { \
-                        watch_turn((w), 10 * USEC_PER_MSEC);                         \
-                        if (watch_clock() > _end)                                    \
-                                watch_stuck((w), #condition);                        \
-                }                                                                    \
+#define watch_until(w, condition)                                                                                                \
+        do                                                                                                                       \
+                for (usec_t _end = watch_clock() + 30 * USEC_PER_SEC; !(condition);) {                                           \
+                        watch_turn((w), 10 * USEC_PER_MSEC);                                                                     \
+                        if (watch_clock() > _end)                                                                                \
+                                watch_stuck((w), #condition);                                                                    \
+                }                                                                                                                \
         while (0)
 void watch_until_state(Watch *w, SessionState state);
 void watch_turn(Watch *w, usec_t wait);

@@ -244,9 +244,9 @@ static void test_reconnect_and_stop(_unused_ void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_thousand),    cmocka_unit_test(test_messages),
-                cmocka_unit_test(test_broker_killed), cmocka_unit_test(test_refused),
-                cmocka_unit_test(test_back_off),    cmocka_unit_test(test_taken_over),
+                cmocka_unit_test(test_thousand),           cmocka_unit_test(test_messages),
+                cmocka_unit_test(test_broker_killed),      cmocka_unit_test(test_refused),
+                cmocka_unit_test(test_back_off),           cmocka_unit_test(test_taken_over),
                 cmocka_unit_test(test_reconnect_and_stop),
         };
 
