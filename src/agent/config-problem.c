@@ -28,6 +28,24 @@ bool config_problems_fatal(const ConfigProblems *p, size_t from) {
         return false;
 }
 
+static int compare(const ConfigProblem *a, const ConfigProblem *b) {
+        int r = strcmp(a->file ? a->file : "", b->file ? b->file : "");
+
+        return r != 0 ? r : (a->line > b->line) - (a->line < b->line);
+}
+
+/* By insertion: those of one line stay as they are, and they come nearly sorted. */
+void config_problems_sort(ConfigProblems *p) {
+        for (size_t i = 1; i < p->n; i++) {
+                ConfigProblem moved = p->list[i];
+                size_t at = i;
+
+                for (; at > 0 && compare(&p->list[at - 1], &moved) > 0; at--)
+                        p->list[at] = p->list[at - 1];
+                p->list[at] = moved;
+        }
+}
+
 void config_problems_free(ConfigProblem *p, size_t n) {
         for (size_t i = 0; i < n; i++) {
                 free(p[i].instance);

@@ -17,11 +17,13 @@ typedef struct ConfigProblems {
         size_t n;
 } ConfigProblems;
 
-/* One that memory is short for is lost; the first never is without config_problems_fatal() saying so. */
+/* Texts are copied. One that memory is short for is lost. */
 void config_problems_add(ConfigProblems *p, bool fatal, const char *instance, const char *file, unsigned line,
                          const char *format, ...) _printf_(6, 7);
 /* Is one among them, from `from` on, that is fatal for all? */
 bool config_problems_fatal(const ConfigProblems *p, size_t from);
+/* By file, and in it by line. */
+void config_problems_sort(ConfigProblems *p);
 void config_problems_free(ConfigProblem *p, size_t n);
 /* "FILE:LINE: error: TEXT" (or warning), without newline; owned by the caller. */
 char *config_problem_text(const ConfigProblem *p);

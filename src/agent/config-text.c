@@ -56,7 +56,9 @@ typedef struct Parser {
         unsigned last_line; /* of the token before t */
         size_t mistakes, values;
         bool given_up; /* the next token is the end */
+        bool unsure;   /* brackets may have been skipped */
         bool secret;   /* the value of this setting is not to be told */
+        Token name;    /* of this setting */
 } Parser;
 
 static void tell(Parser *s, unsigned line, const char *format, ...) _printf_(3, 4);
@@ -247,8 +249,10 @@ static void next(Parser *s) {
 static void skip_rest(Parser *s, bool in_list) {
         unsigned line = s->t.line;
 
-        while (s->t.type != TOKEN_END && s->t.line == line && (s->secret || (!is(s, ';') && !is(s, '}') && !(in_list && is_one_of(s, ",)]")))))
+        while (s->t.type != TOKEN_END && s->t.line == line && (s->secret || !is_one_of(s, in_list ? ";},)]" : ";}"))) {
+                s->unsure = s->unsure || is_one_of(s, "{}()[]");
                 next(s);
+        }
         if (!in_list && is(s, ';'))
                 next(s);
 }
@@ -281,15 +285,19 @@ static bool at_setting(const Parser *s) {
 
 static void parse_settings(Parser *s, unsigned depth, const Token *open);
 
-/* Text that begins at t and goes on at the token in hand, without quotes. */
-static void tell_quotes(Parser *s, const Token *t, bool in_list) {
+/* The value that begins at t, up to what ends it, is not what was meant: write the name with another one. */
+static void tell_value(Parser *s, const Token *t, bool in_list, const char *what, const char *value) {
+        const char *quote = value ? "" : "\"";
         char text[60];
 
         rest_of_line(s, t, text, sizeof(text));
         if (s->secret)
-                tell(s, t->line, "the text needs quotes");
+                tell(s, t->line, "the text of %.*s needs quotes", shown(&s->name), s->name.p);
+        else if (in_list)
+                tell(s, t->line, "%s %s: write %s%s%s", text, what, quote, value ? value : text, quote);
         else
-                tell(s, t->line, "%s needs quotes: write \"%s\"", text, text);
+                tell(s, t->line, "%.*s = %s %s: write %.*s = %s%s%s;", shown(&s->name), s->name.p, text, what, shown(&s->name), s->name.p,
+                     quote, value ? value : text, quote);
         skip_rest(s, in_list);
 }
 
@@ -300,11 +308,10 @@ static void tell_word(Parser *s, bool in_list) {
 
         for (size_t i = 0; i < ELEMENTS(words); i++)
                 if (t.size == strlen(words[i][0]) && strncasecmp(t.p, words[i][0], t.size) == 0) {
-                        tell(s, t.line, "%.*s is not known: write %s", shown(&t), t.p, words[i][1]);
-                        next(s);
+                        tell_value(s, &t, in_list, "is not known", words[i][1]);
                         return;
                 }
-        tell_quotes(s, &t, in_list);
+        tell_value(s, &t, in_list, "needs quotes", NULL);
 }
 
 static void tell_no_value(Parser *s, bool in_list) {
@@ -319,6 +326,8 @@ static void tell_no_value(Parser *s, bool in_list) {
 static void tell_open(Parser *s, const Token *open) {
         char close = *open->p == '{' ? '}' : *open->p == '(' ? ')' : ']';
 
+        if (s->unsure)
+                return;
         tell(s, open->line, "the %c that is opened here is never closed: write %c where it ends", *open->p, close);
 }
 
@@ -355,7 +364,7 @@ static void parse_number(Parser *s, bool in_list) {
 
         next(s);
         if (s->t.type == TOKEN_NAME && s->t.line == t.line && !at_setting(s))
-                tell_quotes(s, &t, in_list);
+                tell_value(s, &t, in_list, "needs quotes", NULL);
 }
 
 static void parse_strings(Parser *s, bool in_list) {
@@ -411,22 +420,27 @@ static void parse_value(Parser *s, unsigned depth, bool in_list) {
                 tell_no_value(s, in_list);
 }
 
-static void tell_no_name(Parser *s) {
+static void tell_no_name(Parser *s, unsigned depth) {
         Token t = s->t;
 
+        if (*t.p == '{' || *t.p == '(') {
+                tell(s, t.line, "%c stands where the name of a setting should: write NAME = %c", *t.p, *t.p);
+                parse_brackets(s, depth);
+                return;
+        }
         next(s);
         if (*t.p == ';' || *t.p == ',')
                 tell(s, t.line, "the %c is one too many: take it away", *t.p);
-        else if (*t.p == '}' || *t.p == ')' || *t.p == ']')
-                tell(s, t.line, "the %c closes nothing", *t.p);
-        else if (*t.p == '@') {
+        else if (*t.p == '}' || *t.p == ')' || *t.p == ']') {
+                if (!s->unsure)
+                        tell(s, t.line, "the %c closes nothing: take it away", *t.p);
+                if (is(s, ';'))
+                        next(s);
+        } else if (*t.p == '@') {
                 tell(s, t.line, "@include is not read: put the file into the folder .conf.d beside this one");
                 skip_rest(s, false);
         } else if (*t.p == '[') {
                 tell(s, t.line, "[ ] does not begin a section: write NAME = { ... };");
-                skip_rest(s, false);
-        } else if (t.type == TOKEN_STRING && is_one_of(s, "=:")) {
-                tell(s, t.line, "%.*s is a name: write it without quotes", shown(&t), t.p);
                 skip_rest(s, false);
         } else {
                 tell(s, t.line, "%.*s stands where the name of a setting should", shown(&t), t.p);
@@ -493,20 +507,27 @@ static bool is_secret(const Token *name) {
 static void parse_setting(Parser *s, unsigned depth, Names *names) {
         Token name = s->t;
 
-        if (name.type == TOKEN_SIGN || name.type == TOKEN_STRING || (name.type != TOKEN_NAME && !followed_by_equals(s))) {
-                tell_no_name(s);
+        if (name.type == TOKEN_SIGN || (name.type != TOKEN_NAME && !followed_by_equals(s))) {
+                tell_no_name(s, depth);
                 return;
         }
-        check_name(s, &name);
+        if (name.type == TOKEN_STRING)
+                tell(s, name.line, "%.*s is a name: write it without quotes", shown(&name), name.p);
+        else
+                check_name(s, &name);
         check_twice(s, names, &name);
         s->secret = is_secret(&name);
+        s->name = name;
         next(s);
         if (is(s, '{'))
                 tell(s, name.line, "a = is missing before {: write %.*s = {", shown(&name), name.p);
         else if (is_one_of(s, "=:"))
                 next(s);
         else {
-                tell(s, name.line, "%.*s has no value: write %.*s = ...;", shown(&name), name.p, shown(&name), name.p);
+                bool same_line = s->t.line == name.line && !is_one_of(s, ";,})]");
+
+                tell(s, name.line, "%.*s has no %s: write %.*s = ...;", shown(&name), name.p, same_line ? "= behind it" : "value",
+                     shown(&name), name.p);
                 if (s->t.line == name.line)
                         skip_rest(s, false);
                 s->secret = false;
@@ -537,7 +558,7 @@ static bool is_text(Parser *s) {
         unsigned line = 1;
 
         for (const char *p = s->p; p < s->end; p++) {
-                if ((unsigned char)*p < 0x20 && !strchr("\t\n\r\f", *p)) {
+                if ((unsigned char)*p < 0x20 && (*p == '\0' || !strchr("\t\n\r\f", *p))) {
                         tell(s, line, "this is no text: there is a byte 0x%02x", (unsigned char)*p);
                         return false;
                 }

@@ -94,11 +94,17 @@ static int convert(const config_setting_t *from, const char *file, Setting **ret
 }
 
 static int parse(const char *text, const char *file, Setting **ret, ConfigProblems *problems) {
+        _cleanup_(freep) char *lines = NULL;
         config_t config;
         int r = 0;
 
+        /* libconfig 1.5 takes no comment without an end of line */
+        if (asprintf(&lines, "%s\n", text) < 0) {
+                lines = NULL;
+                return -ENOMEM;
+        }
         config_init(&config);
-        if (config_read_string(&config, text))
+        if (config_read_string(&config, lines))
                 r = convert(config_root_setting(&config), file, ret);
         else {
                 /* what config_text_check() lets through, libconfig takes: the fuzzer looks for the opposite */
@@ -235,6 +241,7 @@ int config_load(Config **ret, const char *path, ConfigProblem **ret_problems, si
         }
         if (r >= 0)
                 r = make_config(ret, TAKE_PTR(root), path, true, &problems);
+        config_problems_sort(&problems);
         *ret_problems = problems.list;
         *ret_n = problems.n;
         return r;

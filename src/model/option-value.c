@@ -193,8 +193,10 @@ static int refuse_bare_number(const Check *c, double value) {
 
         if (c->o->type == TBAGENT_DURATION)
                 snprintf(text, sizeof(text), "%.15gs", value);
-        else if (value >= 0 && value < 1e15)
+        else if (value >= 1024 && value < 1e15)
                 size_text((uint64_t)value, text, sizeof(text));
+        else if (value > 0 && value < 1024)
+                return refuse(c, "needs a unit: write \"%.15gk\" or \"%.15gM\"", value, value);
         else
                 snprintf(text, sizeof(text), "16k");
         return refuse(c, "needs a unit: write \"%s\"", text);
