@@ -252,6 +252,7 @@ static bool may_send(Uplink *u) {
         if (u->rewind) {
                 u->rewind = false;
                 u->cursor = 0;
+                spool_unsent(u->params.spool);
         }
         if (count_flights(u) >= window(u) || u->stats.in_flight >= IN_FLIGHT_MAX || part_in_flight(u) || !worth_building(u))
                 return false;
@@ -281,6 +282,7 @@ static void note_flight(Uplink *u, uint64_t context, size_t size) {
                 .context = context, .first = b->first, .last = b->last, .next = b->next,
                 .size = size, .rows = b->rows, .points = b->points, .sent = now_of(u),
         };
+        spool_sent(u->params.spool, b->last);
         u->cursor = b->next > 0 ? b->last : b->last + 1;
         u->stats.in_flight += size;
         u->stats.batches++;
@@ -475,6 +477,7 @@ void uplink_offline(Uplink *u, SessionReason reason) {
                 if (u->flights[i].context != 0)
                         flight_lost(u, &u->flights[i]);
         u->online = false;
+        spool_unsent(u->params.spool);
         judge_loss(u, reason);
         loop_timer_disarm(u->tick);
         loop_timer_disarm(u->retry);

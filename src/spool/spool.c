@@ -14,7 +14,8 @@
  * When a row does not fit the oldest go. They are counted and stand in a gap record, as does everything
  * that others report dropped. Gap records are a bounded table, merged by instance and reason; when it is
  * full the rest is one record of "several reasons". A record that became a row is remembered beside the
- * row's number until that is acknowledged: evicted with it, it is merged back, so the count stays exact.
+ * row's number until that is acknowledged: evicted with it, it is merged back, so the count stays exact. For
+ * the same reason a row that is evicted on its way to the server stands in `limbo` until its fate is known.
  */
 #include <stdio.h>
 
@@ -22,6 +23,7 @@
 
 #define GAPS_MAX 64
 #define GAP_ROWS_MAX 32
+#define LIMBO_MAX 8192 /* more than a window of batches holds */
 #define SLOTS_MIN 256u
 #define SLOT_ACKED 0x80000000u
 #define RECORD_ALIGN 8
@@ -41,6 +43,12 @@ typedef struct GapRow {
         SpoolGap gap;
 } GapRow;
 
+typedef struct LimboRow {
+        uint64_t seq;
+        int64_t boottime_ns;
+        uint32_t points;
+} LimboRow;
+
 struct Spool {
         uint8_t *ring;
         size_t ring_size;
@@ -53,6 +61,9 @@ struct Spool {
         SpoolGap gaps[GAPS_MAX]; /* points 0: unused */
         unsigned n_gaps;
         GapRow gap_rows[GAP_ROWS_MAX];
+        uint64_t sent; /* rows up to it may be on their way */
+        LimboRow *limbo; /* by number, rising */
+        size_t n_limbo, limbo_room;
 };
 
 int spool_new(Spool **ret, const SpoolParams *params) {
@@ -78,6 +89,7 @@ int spool_new(Spool **ret, const SpoolParams *params) {
 Spool *spool_free(Spool *s) {
         if (!s)
                 return NULL;
+        free(s->limbo);
         free(s->slots);
         free(s->ring);
         free(s);
@@ -208,21 +220,79 @@ static void release_prefix(Spool *s) {
                 s->tail = offset_of(s, s->first);
 }
 
+static void count_evicted(Spool *s, uint32_t points, int64_t boottime_ns) {
+        s->stats.evicted_points += points;
+        spool_record_gap(s, "", "queue full", points, boottime_ns, boottime_ns);
+}
+
+static bool limbo_push(Spool *s, uint64_t seq, const Record *r) {
+        if (s->n_limbo == s->limbo_room) {
+                size_t room = MAX(2 * s->limbo_room, (size_t)64);
+                LimboRow *rows = room <= LIMBO_MAX ? realloc(s->limbo, room * sizeof(*rows)) : NULL;
+
+                if (!rows)
+                        return false;
+                s->limbo = rows;
+                s->limbo_room = room;
+        }
+        s->limbo[s->n_limbo++] = (LimboRow){ .seq = seq, .boottime_ns = r->boottime_ns, .points = r->points };
+        return true;
+}
+
+static void limbo_ack(Spool *s, uint64_t first, uint64_t last) {
+        size_t kept = 0;
+
+        for (size_t i = 0; i < s->n_limbo; i++)
+                if (s->limbo[i].seq >= first && s->limbo[i].seq <= last)
+                        s->stats.acked_points += s->limbo[i].points;
+                else
+                        s->limbo[kept++] = s->limbo[i];
+        s->n_limbo = kept;
+}
+
+static void gap_rows_ack(Spool *s, uint64_t first, uint64_t last) {
+        for (size_t i = 0; i < GAP_ROWS_MAX; i++) {
+                GapRow *told = &s->gap_rows[i];
+
+                if (told->seq < first || told->seq > last)
+                        continue;
+                s->stats.gap_points += told->gap.points;
+                told->seq = 0;
+        }
+}
+
+static void gap_row_lost(Spool *s, GapRow *told) {
+        told->seq = 0;
+        gap_restore(s, &told->gap);
+}
+
 static void evict_oldest(Spool *s) {
         uint64_t seq = s->first;
         const Record *r = record_at(s, s->tail);
         GapRow *told = r->gap ? gap_row_find(s, seq) : NULL;
+        bool sent = seq <= s->sent;
 
         count_out(s, r);
-        if (told) {
-                gap_restore(s, &told->gap);
-                told->seq = 0;
-        } else if (!s->discard) {
-                s->stats.evicted_points += r->points;
-                spool_record_gap(s, "", "queue full", r->points, r->boottime_ns, r->boottime_ns);
-        }
+        if (told && !sent)
+                gap_row_lost(s, told);
+        if (!r->gap && !s->discard && !(sent && limbo_push(s, seq, r)))
+                count_evicted(s, r->points, r->boottime_ns);
         *slot_of(s, seq) |= SLOT_ACKED;
         release_prefix(s);
+}
+
+void spool_sent(Spool *s, uint64_t last) {
+        s->sent = MAX(s->sent, last);
+}
+
+void spool_unsent(Spool *s) {
+        s->sent = 0;
+        for (size_t i = 0; i < s->n_limbo; i++)
+                count_evicted(s, s->limbo[i].points, s->limbo[i].boottime_ns);
+        s->n_limbo = 0;
+        for (size_t i = 0; i < GAP_ROWS_MAX; i++)
+                if (s->gap_rows[i].seq != 0 && s->gap_rows[i].seq < s->first)
+                        gap_row_lost(s, &s->gap_rows[i]);
 }
 
 /* Where `size` bytes fit unbroken now; SIZE_MAX: nowhere. */
@@ -335,24 +405,19 @@ int spool_next(const Spool *s, uint64_t from, uint64_t *ret_seq, Row *ret) {
 }
 
 void spool_ack(Spool *s, uint64_t first, uint64_t last) {
+        if (s->n_limbo > 0)
+                limbo_ack(s, first, last);
+        gap_rows_ack(s, MAX(first, (uint64_t)1), last);
         for (uint64_t seq = MAX(first, s->first); seq <= last && seq < s->next; seq++) {
                 uint32_t *slot = slot_of(s, seq);
                 const Record *r = record_at(s, offset_of(s, seq));
-                GapRow *told;
 
                 if (*slot & SLOT_ACKED)
                         continue;
                 *slot |= SLOT_ACKED;
                 count_out(s, r);
-                if (!r->gap) {
+                if (!r->gap)
                         s->stats.acked_points += r->points;
-                        continue;
-                }
-                told = gap_row_find(s, seq);
-                if (told) {
-                        s->stats.gap_points += told->gap.points;
-                        told->seq = 0;
-                }
         }
         release_prefix(s);
 }

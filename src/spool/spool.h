@@ -39,6 +39,10 @@ void spool_set_discard(Spool *s, bool discard);
 _must_check_ int spool_append(Spool *s, const Row *row, uint64_t *ret_seq);
 /* The first row numbered >= from that is not acknowledged: 1, *ret borrowed until the next append or ack; 0: none. */
 _must_check_ int spool_next(const Spool *s, uint64_t from, uint64_t *ret_seq, Row *ret);
+/* Rows up to `last` are on their way. What is evicted of them counts as dropped only when it turns out that it
+ * did not arrive: spool_ack() says it did, spool_unsent() that nothing is on its way any more. */
+void spool_sent(Spool *s, uint64_t last);
+void spool_unsent(Spool *s);
 /* Rows first..last (inclusive) are at the server. Any order; numbers already gone are fine. */
 void spool_ack(Spool *s, uint64_t first, uint64_t last);
 

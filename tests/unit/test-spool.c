@@ -220,6 +220,40 @@ static void test_gap_rows(void **state) {
         assert_int_equal(again.points, 1);
 }
 
+/* Evicted on the way to the server: lost only if it does not arrive. */
+static void test_evicted_on_the_way(void **state) {
+        _cleanup_(spool_freep) Spool *s = new_spool(512, false);
+        const Row row = { .text = "{\"tbagent_gap\":{}}", .text_size = 18, .points = 1, .device = "" };
+        SpoolStats stats;
+        SpoolGap gap;
+
+        (void)state;
+        put(s, "{\"k\":123456}", 5, 10);
+        put(s, "{\"k\":123456}", 7, 20);
+        spool_record_gap(s, "io", "flood", 3, 50, 60);
+        assert_int_equal(spool_take_gap(s, &gap), 1);
+        assert_int_equal(spool_append_gap(s, &row, &gap), 0);
+        spool_sent(s, 3);
+        for (int i = 0; i < 30; i++)
+                put(s, "{\"k\":123456}", 1, 100);
+        stats = spool_stats(s);
+        assert_true(stats.evicted_points > 10); /* of those behind, none of the first three */
+        assert_int_equal(stats.evicted_points + stats.points, 30);
+        spool_ack(s, 1, 1);
+        assert_int_equal(spool_stats(s).acked_points, 5);
+        assert_int_equal(spool_stats(s).evicted_points, stats.evicted_points);
+        spool_unsent(s); /* the second one did not arrive, nor the gap record */
+        assert_int_equal(spool_stats(s).evicted_points, stats.evicted_points + 7);
+        spool_ack(s, 2, 3);
+        assert_int_equal(spool_stats(s).acked_points, 5);
+        assert_int_equal(spool_stats(s).gap_points, 0);
+        assert_int_equal(spool_take_gap(s, &gap), 1);
+        assert_int_equal(gap.points, stats.evicted_points + 7);
+        assert_int_equal(spool_take_gap(s, &gap), 1);
+        assert_int_equal(gap.points, 3);
+        assert_string_equal(gap.instance, "io");
+}
+
 /* Random use against a plain model: what waits is what was put in, less what was acknowledged or evicted. */
 static void test_model(void **state) {
         enum { N = 20000 };
@@ -279,6 +313,7 @@ int main(void) {
                 cmocka_unit_test(test_gaps_merge),
                 cmocka_unit_test(test_long_names_merge),
                 cmocka_unit_test(test_gap_rows),
+                cmocka_unit_test(test_evicted_on_the_way),
                 cmocka_unit_test(test_model),
         };
 

@@ -423,6 +423,34 @@ static void test_gaps(void **state) {
         world_done(&w);
 }
 
+/* More comes than the server takes: what is dropped is told exactly, rows that were on their way included. */
+static void test_full_while_sending(void **state) {
+        SpoolStats spool;
+        World w;
+
+        (void)state;
+        world_new(&w, 32 * KIB, (UplinkParams){ 0 });
+        w.limits.telemetry_points = "200:1";
+        go_up(&w);
+        for (int i = 0; i < 20000; i++) {
+                put(&w, 2, false);
+                advance(&w, MSEC);
+                if (i % 3000 == 2999) {
+                        go_down(&w, SESSION_TIMEOUT);
+                        advance(&w, 2 * SEC);
+                }
+        }
+        advance(&w, 60 * SEC);
+        spool = spool_stats(w.spool);
+        assert_int_equal(spool.made_points, 40000);
+        assert_true(spool.evicted_points > 10000);
+        assert_int_equal(spool.points, 0);
+        assert_int_equal(spool.acked_points + spool.evicted_points, 40000);
+        assert_int_equal(w.gap_points, spool.evicted_points);
+        assert_in_range(2 * w.distinct, spool.acked_points, 40000); /* stored, but its PUBACK lost: resent or evicted */
+        world_done(&w);
+}
+
 static void test_flush(void **state) {
         World w;
 
@@ -523,6 +551,7 @@ int main(void) {
                 cmocka_unit_test(test_clock),
                 cmocka_unit_test(test_refused),
                 cmocka_unit_test(test_gaps),
+                cmocka_unit_test(test_full_while_sending),
                 cmocka_unit_test(test_flush),
                 cmocka_unit_test(test_backlog),
                 cmocka_unit_test(test_hidden_message_limit),
