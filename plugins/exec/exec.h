@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the plugin `exec` share. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <tbagent/plugin.h>
+
+#include "child.h"
+#include "lines.h"
+#include "values.h"
+
+typedef struct Exec {
+        struct tbagent_host *host;
+        bool daemon;
+        char **argv, **env; /* the arrays are ours, argv's strings are the options' */
+        ChildParams params;
+        uint64_t kill_after_usec, silence_usec;
+
+        Child child;
+        Lines out, err;
+        Values *values;
+
+        int64_t started_ns, heard_ns; /* when it was started, when it wrote last */
+        uint64_t delay_usec;          /* daemon: before the next start; 0: the next failure is the first */
+        bool silenced;                /* daemon: killed because it was silent */
+        bool failure_told;            /* periodic: that it ends with a failure, until it does not */
+
+        int64_t window_ns; /* of the limit for stderr */
+        unsigned n_window, n_dropped;
+} Exec;
+
+/* ---- setup.c: options to argv, env and params */
+extern const struct tbagent_option exec_options[];
+/* 0; -EINVAL after telling what is wrong; -ENOMEM. */
+int exec_configure(Exec *e);
+void exec_unconfigure(Exec *e);
+/* Says why it does not start (what NULL: the program can't be run), and what may help; the same words once until
+ * start_tell_reset(). */
+void start_tell(Exec *e, const char *what, int error);
+void start_tell_reset(void);

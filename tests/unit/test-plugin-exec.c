@@ -1,0 +1,643 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+#include "base/macro.h"
+#include "plugin-harness.h"
+#include "tree.h"
+
+#define SECOND 1000000000LL
+#define PATIENCE 2000 /* turns of 10 ms until something that has to happen counts as missing */
+
+typedef struct Fixture {
+        Option options[8];
+        Harness *harness;
+        char *dir;
+} Fixture;
+
+static int setup(void **state) {
+        Fixture *f = calloc(1, sizeof(*f));
+
+        f->harness = harness_new("exec", f->options);
+        f->dir = tree_new();
+        *state = f;
+        return 0;
+}
+
+static int teardown(void **state) {
+        Fixture *f = *state;
+
+        harness_free(f->harness);
+        tree_free(f->dir);
+        free(f);
+        return 0;
+}
+
+static void option(Fixture *f, const char *path, const char *value) {
+        Option *o = f->options;
+
+        while (o->path && strcmp(o->path, path) != 0)
+                o++;
+        assert_true(o < f->options + ELEMENTS(f->options) - 1);
+        *o = (Option){path, value};
+}
+
+static void script(Fixture *f, const char *text) {
+        option(f, "shell", "true");
+        option(f, "command", text);
+}
+
+static int run(Fixture *f, const char *text) {
+        int r;
+
+        script(f, text);
+        assert_int_equal(harness_open(f->harness), 0);
+        r = harness_sample(f->harness);
+        harness_close(f->harness);
+        return r;
+}
+
+static const Emit *emitted(Fixture *f, const char *key, EmitType type) {
+        const Emit *e = harness_last(f->harness, key);
+
+        if (!e)
+                fail_msg("no value of %s", key);
+        if (e->type != type)
+                fail_msg("%s has type %d", key, e->type);
+        return e;
+}
+
+/* Turns until there are n values of key. */
+static void turn_until(Fixture *f, const char *key, size_t n) {
+        for (int i = 0; harness_count(f->harness, key) < n; i++) {
+                if (i == PATIENCE)
+                        fail_msg("%zu values of %s, not %zu", harness_count(f->harness, key), key, n);
+                harness_turn(f->harness, 10);
+        }
+}
+
+static void turn_until_logged(Fixture *f, int level, const char *part) {
+        for (int i = 0; harness_logged(f->harness, level, part) == 0; i++) {
+                if (i == PATIENCE)
+                        fail_msg("no line \"%s\"", part);
+                harness_turn(f->harness, 10);
+        }
+}
+
+static bool gone(pid_t pid) {
+        char path[64], text[256] = "";
+        FILE *f;
+
+        snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+        f = fopen(path, "re");
+        if (!f)
+                return true;
+        if (!fgets(text, sizeof(text), f))
+                text[0] = 0;
+        fclose(f);
+        return !*text || strstr(text, ") Z"); /* a zombie waits for the machine's init */
+}
+
+static void expect_gone(pid_t pid) {
+        assert_true(pid > 1);
+        for (int i = 0; !gone(pid); i++) {
+                if (i == PATIENCE)
+                        fail_msg("process %d is still there", (int)pid);
+                poll(NULL, 0, 10);
+        }
+}
+
+/* ---- values */
+
+static void test_types(void **state) {
+        Fixture *f = *state;
+
+        assert_int_equal(run(f, "echo '{\"i\": -5, \"d\": 21.50, \"e\": 1e3, \"t\": true, \"n\": null, \"s\": \"a\\\"b\\u00e4\"}';"
+                                "echo '{\"o\": {\"x\": [1, 2.50, \"/\"]}, \"a\": []}'"), 0);
+        assert_int_equal(emitted(f, "i", EMIT_INT)->i, -5);
+        assert_float_equal(emitted(f, "d", EMIT_DOUBLE)->d, 21.5, 0);
+        assert_float_equal(emitted(f, "e", EMIT_DOUBLE)->d, 1000, 0);
+        assert_int_equal(emitted(f, "t", EMIT_BOOL)->i, 1);
+        assert_string_equal(emitted(f, "s", EMIT_STRING)->text, "a\"b\xc3\xa4");
+        assert_string_equal(emitted(f, "o", EMIT_JSON)->text, "{\"x\":[1,2.50,\"/\"]}");
+        assert_string_equal(emitted(f, "a", EMIT_JSON)->text, "[]");
+        assert_string_equal(emitted(f, "n", EMIT_BAD)->text, "the command could not read it (null)");
+        assert_int_equal(harness_emits(f->harness), 8);
+}
+
+static void test_integers(void **state) {
+        Fixture *f = *state;
+
+        assert_int_equal(run(f, "echo '{\"max\": 9223372036854775807, \"min\": -9223372036854775808}';"
+                                "echo '{\"over\": 9223372036854775808, \"far\": 99999999999999999999}';"
+                                "echo '{\"under\": -9223372036854775809, \"deep\": [18446744073709551616]}';"
+                                "echo '{\"fine\": [18446744073709551615]}'"), 0);
+        assert_true(emitted(f, "max", EMIT_INT)->i == INT64_MAX);
+        assert_true(emitted(f, "min", EMIT_INT)->i == INT64_MIN);
+        /* What int64 can't hold is never another integer: as doubles beyond 2^63 the host refuses and counts them. */
+        assert_true(emitted(f, "over", EMIT_DOUBLE)->d >= 0x1p63);
+        assert_true(emitted(f, "far", EMIT_DOUBLE)->d >= 0x1p63);
+        assert_true(emitted(f, "under", EMIT_DOUBLE)->d < -0x1p63);
+        emitted(f, "deep", EMIT_BAD);
+        assert_string_equal(emitted(f, "fine", EMIT_JSON)->text, "[18446744073709551615]");
+}
+
+static void test_bare(void **state) {
+        Fixture *f = *state;
+
+        option(f, "key", "level");
+        assert_int_equal(run(f, "echo 21.5; echo; echo '  7\r'; echo true; echo '\"text\"'; echo null; echo '[1]'; echo '{\"other\":1}'"), 0);
+        assert_int_equal(harness_count(f->harness, "level"), 4);
+        assert_float_equal(harness_emit(f->harness, 0)->d, 21.5, 0);
+        assert_int_equal(harness_emit(f->harness, 1)->i, 7);
+        assert_string_equal(harness_emit(f->harness, 3)->text, "text");
+        emitted(f, "level", EMIT_BAD); /* null */
+        assert_int_equal(emitted(f, "other", EMIT_INT)->i, 1);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "is neither a JSON object nor a value: [1]"), 1);
+        /* One after the other in time, so each in a row of its own. */
+        assert_int_not_equal(harness_emit(f->harness, 0)->row, harness_emit(f->harness, 1)->row);
+}
+
+static void test_bare_needs_key(void **state) {
+        Fixture *f = *state;
+
+        assert_int_equal(run(f, "echo 21.5"), -EBADMSG);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "a line of its output is no JSON object: 21.5"), 1);
+        assert_int_equal(harness_emits(f->harness), 0);
+}
+
+static void test_prefix(void **state) {
+        Fixture *f = *state;
+
+        option(f, "prefix", "shed_");
+        option(f, "key", "bare");
+        assert_int_equal(run(f, "echo '{\"a\":1}'; echo 2"), 0);
+        assert_int_equal(emitted(f, "shed_a", EMIT_INT)->i, 1);
+        assert_int_equal(emitted(f, "shed_bare", EMIT_INT)->i, 2);
+}
+
+static void test_rows(void **state) {
+        Fixture *f = *state;
+        size_t row;
+
+        assert_int_equal(run(f, "printf '%s\\n' '{\"a\":1}' '{\"b\":2,\"c\":3}' '{\"d\":4,\"b\":5}' '{\"e\":6}'"), 0);
+        row = emitted(f, "a", EMIT_INT)->row;
+        assert_int_equal(harness_emit(f->harness, 1)->row, row); /* b joins a */
+        assert_int_equal(harness_emit(f->harness, 2)->row, row);
+        assert_int_equal(harness_emit(f->harness, 3)->row, row + 1); /* d stays with its b, which a's row has */
+        assert_int_equal(harness_emit(f->harness, 4)->row, row + 1);
+        assert_int_equal(harness_emit(f->harness, 5)->row, row + 1);
+}
+
+static void test_many_keys(void **state) {
+        size_t in_row[400] = {0};
+        Fixture *f = *state;
+
+        /* 150 lines of one key, a line of 100 keys, one more line; awk writes them at once. */
+        assert_int_equal(run(f, "awk 'BEGIN { for (i = 1; i <= 150; i++) printf \"{\\\"k%d\\\":1}\\n\", i; printf \"{\\\"m0\\\":0\";"
+                                "for (i = 1; i < 100; i++) printf \",\\\"m%d\\\":1\", i; print \"}\\n{\\\"z\\\":1}\" }'"), 0);
+        for (size_t i = 0; i < harness_emits(f->harness); i++) {
+                assert_true(harness_emit(f->harness, i)->row < ELEMENTS(in_row));
+                if (harness_emit(f->harness, i)->key[0] == 'k')
+                        in_row[harness_emit(f->harness, i)->row]++;
+        }
+        for (size_t i = 0; i < ELEMENTS(in_row); i++)
+                assert_true(in_row[i] <= 64);
+        assert_int_equal(emitted(f, "k150", EMIT_INT)->row, 3);
+        assert_int_equal(emitted(f, "m0", EMIT_INT)->row, emitted(f, "m99", EMIT_INT)->row);
+        assert_int_equal(emitted(f, "z", EMIT_INT)->row, emitted(f, "m0", EMIT_INT)->row + 1);
+        assert_int_equal(harness_emits(f->harness), 251);
+}
+
+static void test_time(void **state) {
+        Fixture *f = *state;
+        struct timespec now;
+        char text[256];
+        int64_t ts;
+
+        clock_gettime(CLOCK_REALTIME, &now);
+        ts = (now.tv_sec - 3600) * 1000LL;
+        harness_set_now(f->harness, 10000 * SECOND);
+        snprintf(text, sizeof(text), "echo '{\"before\":1}'; echo '{\"ts\":%lld,\"values\":{\"a\":1,\"b\":2}}'; echo '{\"after\":1}'", (long long)ts);
+        assert_int_equal(run(f, text), 0);
+        assert_true(emitted(f, "before", EMIT_INT)->time_ns == 0);
+        assert_true(emitted(f, "after", EMIT_INT)->time_ns == 0);
+        /* An hour ago; the command may have taken its time. */
+        assert_true(emitted(f, "a", EMIT_INT)->time_ns <= 6400 * SECOND);
+        assert_true(emitted(f, "a", EMIT_INT)->time_ns > 6300 * SECOND);
+        assert_true(emitted(f, "b", EMIT_INT)->row == emitted(f, "a", EMIT_INT)->row);
+        assert_true(emitted(f, "before", EMIT_INT)->row < emitted(f, "a", EMIT_INT)->row);
+        assert_true(emitted(f, "after", EMIT_INT)->row > emitted(f, "a", EMIT_INT)->row);
+}
+
+static void test_bad_times(void **state) {
+        static const char *const times[] = {"1700000000", "\"1700000000000\"", "null", "-1", "1e300", "99999999999999999999"};
+        Fixture *f = *state;
+        char text[256];
+
+        for (size_t i = 0; i < ELEMENTS(times); i++) {
+                snprintf(text, sizeof(text), "echo '{\"ts\":%s,\"values\":{\"a\":1}}'", times[i]);
+                assert_int_equal(run(f, text), -EBADMSG);
+                assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "has a ts"), i + 1);
+        }
+        assert_int_equal(harness_emits(f->harness), 0);
+}
+
+static void test_bad_lines(void **state) {
+        Fixture *f = *state;
+
+        script(f, "echo 'Reading sensor now ...'; printf '\\377\\000\\001{\\n'; echo '{\"a\":'; echo '{\"a\":1}x'; echo '{\"good\":1}'");
+        assert_int_equal(harness_open(f->harness), 0);
+        for (int i = 0; i < 3; i++)
+                assert_int_equal(harness_sample(f->harness), 0);
+        assert_int_equal(harness_count(f->harness, "good"), 3);
+        assert_int_equal(harness_count(f->harness, "a"), 0);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, ""), 1); /* once, not every time */
+        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "a line of its output is no JSON: Reading sensor now ..."), 1);
+}
+
+static void test_garbage(void **state) {
+        Fixture *f = *state;
+
+        assert_int_equal(run(f, "head -c 200000 /dev/urandom; echo; echo '{\"a\":1}'"), 0);
+        assert_int_equal(emitted(f, "a", EMIT_INT)->i, 1);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, ""), 1);
+        assert_int_equal(harness_count(f->harness, "a"), 1);
+}
+
+static void test_long_lines(void **state) {
+        Fixture *f = *state;
+
+        /* 65536 bytes are a line: {"s":"..."} around 65528. */
+        assert_int_equal(run(f, "long() { printf '{\"s\":\"'; head -c $1 /dev/zero | tr '\\0' a; echo '\"}'; }; long 65528; long 65529; long 300000;"
+                                "echo '{\"a\":1}'; long 10"), 0);
+        assert_int_equal(harness_count(f->harness, "s"), 2);
+        assert_int_equal(strlen(harness_emit(f->harness, 0)->text), 65528);
+        assert_int_equal(emitted(f, "a", EMIT_INT)->i, 1);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "is longer than 64 KiB: {\"s\":\"aaa"), 1);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_INFO, "2 lines of its output were bad"), 1);
+}
+
+static void test_no_newline(void **state) {
+        Fixture *f = *state;
+
+        option(f, "key", "n");
+        assert_int_equal(run(f, "printf 123"), 0);
+        assert_int_equal(emitted(f, "n", EMIT_INT)->i, 123);
+        assert_int_equal(run(f, "printf 12; kill -9 $$"), -EIO); /* cut in the middle: perhaps it was 123 */
+        assert_int_equal(harness_count(f->harness, "n"), 1);
+        assert_int_equal(run(f, "true"), -EAGAIN); /* nothing to say is no fault */
+}
+
+/* ---- running it */
+
+static void test_status(void **state) {
+        Fixture *f = *state;
+
+        script(f, "echo '{\"a\":1}'; test -e stop && exit 0; exit 3");
+        option(f, "dir", f->dir);
+        assert_int_equal(harness_open(f->harness), 0);
+        assert_int_equal(harness_sample(f->harness), -EIO);
+        assert_int_equal(harness_sample(f->harness), -EIO);
+        assert_int_equal(harness_count(f->harness, "a"), 2);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "the command ended with status 3"), 1);
+        tree_put(f->dir, "stop", "");
+        assert_int_equal(harness_sample(f->harness), 0);
+        tree_put(f->dir, "stop", NULL);
+        assert_int_equal(harness_sample(f->harness), -EIO);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "the command ended with status 3"), 2);
+        harness_close(f->harness);
+        assert_int_equal(run(f, "kill -SEGV $$"), -EIO);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "was killed by signal 11 (Segmentation fault)"), 1);
+}
+
+static void test_too_slow(void **state) {
+        Fixture *f = *state;
+
+        option(f, "kill_after", "300ms");
+        assert_int_equal(run(f, "sleep 1000 & echo \"{\\\"pid\\\":$!}\"; trap '' TERM; wait"), -ETIMEDOUT);
+        assert_int_equal(harness_timeout(f->harness), 300000 + 5000000);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "took longer than kill_after and was killed"), 1);
+        expect_gone((pid_t)emitted(f, "pid", EMIT_INT)->i);
+}
+
+static void test_left_behind(void **state) {
+        Fixture *f = *state;
+
+        assert_int_equal(run(f, "sleep 1000 & echo \"{\\\"pid\\\":$!}\""), 0);
+        expect_gone((pid_t)emitted(f, "pid", EMIT_INT)->i);
+}
+
+/* Its execve() does not see that an interpreter is missing. */
+static bool under_valgrind(void) {
+        const char *preload = getenv("LD_PRELOAD");
+
+        return preload && strstr(preload, "vgpreload");
+}
+
+static void test_absent(void **state) {
+        Fixture *f = *state;
+        char path[256];
+
+        option(f, "command", "/usr/local/bin/not there at all");
+        for (int i = 0; i < 3; i++)
+                assert_int_equal(harness_open(f->harness), -ENOENT);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "write program and arguments as a list"), 1);
+        option(f, "command", "/home/pi/read.sh");
+        assert_int_equal(harness_open(f->harness), -ENOENT);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "the service sees no home folders"), 1);
+
+        snprintf(path, sizeof(path), "%s/script", f->dir);
+        tree_put(f->dir, "script", "#!/usr/bin/no-such-interpreter\n");
+        option(f, "command", path);
+        assert_int_equal(harness_open(f->harness), -EACCES);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "chmod +x"), 1);
+        assert_int_equal(chmod(path, 0755), 0);
+        assert_int_equal(harness_open(f->harness), 0);
+        if (!under_valgrind()) {
+                assert_int_equal(harness_sample(f->harness), -ENOENT);
+                assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "the interpreter that its first line names is not"), 1);
+        }
+        harness_close(f->harness);
+        option(f, "mode", "daemon");
+        assert_int_equal(harness_open(f->harness), under_valgrind() ? 0 : -ENOENT);
+        if (under_valgrind())
+                harness_close(f->harness);
+
+        option(f, "mode", "periodic");
+        option(f, "command", "no-such-program-in-path");
+        assert_int_equal(harness_open(f->harness), 0);
+        assert_int_equal(harness_sample(f->harness), -ENOENT);
+        harness_close(f->harness);
+        option(f, "command", "true");
+        option(f, "dir", "/no/such/folder");
+        assert_int_equal(harness_open(f->harness), 0);
+        assert_int_equal(harness_sample(f->harness), -ENOENT);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "cannot go to its dir: No such file"), 1);
+}
+
+static void test_bad_options(void **state) {
+        Fixture *f = *state;
+
+        option(f, "command", "");
+        assert_int_equal(harness_open(f->harness), -EINVAL);
+        option(f, "command", "echo\nhello");
+        option(f, "shell", "true");
+        assert_int_equal(harness_open(f->harness), -EINVAL);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_ERROR, "one string, not a list"), 1);
+        option(f, "shell", "false");
+        option(f, "env", "A=1\nB");
+        assert_int_equal(harness_open(f->harness), -EINVAL);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_ERROR, "NAME=value"), 1);
+}
+
+static void test_arguments(void **state) {
+        Fixture *f = *state;
+
+        option(f, "command", "printf\n{\"a\":\"%s\"}\n$HOME; * |");
+        assert_int_equal(harness_open(f->harness), 0);
+        assert_int_equal(harness_sample(f->harness), 0);
+        assert_string_equal(emitted(f, "a", EMIT_STRING)->text, "$HOME; * |"); /* no shell in between */
+        harness_close(f->harness);
+}
+
+/* What the command finds when it starts. */
+static void test_surroundings(void **state) {
+        struct rlimit data, low;
+        Fixture *f = *state;
+        char hard[32] = "unlimited";
+        sigset_t block, old;
+        int kept;
+
+        assert_int_equal(setenv("NOTIFY_SOCKET", "/run/notify", 1), 0);
+        assert_int_equal(setenv("TZ", "UTC", 1), 0);
+        assert_int_equal(getrlimit(RLIMIT_DATA, &data), 0);
+        low = data;
+        low.rlim_cur = 1ull << 60; /* high enough for sanitizers */
+        assert_int_equal(setrlimit(RLIMIT_DATA, &low), 0);
+        if (data.rlim_max != RLIM_INFINITY)
+                snprintf(hard, sizeof(hard), "%llu", (unsigned long long)data.rlim_max / 1024);
+        sigfillset(&block);
+        assert_int_equal(sigprocmask(SIG_BLOCK, &block, &old), 0);
+        signal(SIGPIPE, SIG_IGN);
+        kept = dup(2); /* a descriptor without close-on-exec */
+
+        option(f, "env", "NAME=a=b\nTZ=Europe/Berlin");
+        option(f, "dir", f->dir);
+        option(f, "prefix", "x.");
+        assert_int_equal(run(f, "read line || echo '{\"stdin\":\"empty\"}';"
+                                "echo \"{\\\"name\\\":\\\"$NAME\\\",\\\"tz\\\":\\\"$TZ\\\",\\\"socket\\\":\\\"$NOTIFY_SOCKET\\\"}\";"
+                                "echo \"{\\\"instance\\\":\\\"$TBAGENT_INSTANCE\\\",\\\"dir\\\":\\\"$(pwd)\\\",\\\"data\\\":\\\"$(ulimit -Sd)\\\"}\";"
+                                "echo \"{\\\"fds\\\":$(ls /proc/self/fd | wc -l)}\";"
+                                "awk '/^Sig(Blk|Ign)/ { print \"{\\\"\" $1 \"\\\":\\\"\" $2 \"\\\"}\" }' /proc/self/status"), 0);
+        signal(SIGPIPE, SIG_DFL);
+        assert_int_equal(sigprocmask(SIG_SETMASK, &old, NULL), 0);
+        assert_int_equal(setrlimit(RLIMIT_DATA, &data), 0);
+        close(kept);
+        assert_string_equal(emitted(f, "x.stdin", EMIT_STRING)->text, "empty");
+        assert_string_equal(emitted(f, "x.name", EMIT_STRING)->text, "a=b");
+        assert_string_equal(emitted(f, "x.tz", EMIT_STRING)->text, "Europe/Berlin");
+        assert_string_equal(emitted(f, "x.socket", EMIT_STRING)->text, "");
+        assert_string_equal(emitted(f, "x.instance", EMIT_STRING)->text, "unit");
+        assert_string_equal(emitted(f, "x.dir", EMIT_STRING)->text, f->dir);
+        assert_string_equal(emitted(f, "x.data", EMIT_STRING)->text, hard);
+        assert_int_equal(emitted(f, "x.fds", EMIT_INT)->i, 4); /* 0, 1, 2 and the folder itself */
+        assert_string_equal(emitted(f, "x.SigBlk:", EMIT_STRING)->text, "0000000000000000");
+        assert_string_equal(emitted(f, "x.SigIgn:", EMIT_STRING)->text, "0000000000000000");
+}
+
+static void test_stderr(void **state) {
+        Fixture *f = *state;
+
+        harness_set_now(f->harness, 100 * SECOND);
+        assert_int_equal(run(f, "for i in $(seq 100); do echo \"trouble\t$i\" >&2; done; echo '{\"a\":1}'"), 0);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_NOTICE, "trouble "), 20);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_NOTICE, "80 more lines of its stderr are left out"), 1);
+        harness_clear(f->harness);
+        option(f, "stderr", "drop");
+        assert_int_equal(run(f, "echo trouble >&2; echo '{\"a\":1}'"), 0);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_NOTICE, ""), 0);
+}
+
+/* ---- daemon */
+
+static void daemon_open(Fixture *f, const char *text) {
+        script(f, text);
+        option(f, "mode", "daemon");
+        assert_int_equal(harness_open(f->harness), 0);
+}
+
+static void test_daemon(void **state) {
+        Fixture *f = *state;
+        char fifo[256];
+        int fd;
+
+        snprintf(fifo, sizeof(fifo), "%s/fifo", f->dir);
+        assert_int_equal(mkfifo(fifo, 0600), 0);
+        option(f, "dir", f->dir);
+        daemon_open(f, "echo '{\"up\":1}'; exec cat fifo");
+        turn_until(f, "up", 1);
+        assert_int_equal(harness_sample(f->harness), -EAGAIN);
+        fd = open(fifo, O_WRONLY | O_CLOEXEC);
+        assert_true(fd >= 0);
+        assert_int_equal(write(fd, "{\"a\":1}\n{\"a\":2}\n{\"b\"", 20), 20); /* a line comes in two parts */
+        turn_until(f, "a", 2);
+        assert_null(harness_last(f->harness, "b"));
+        assert_int_equal(write(fd, ":3}\n", 4), 4);
+        turn_until(f, "b", 1);
+        assert_int_equal(harness_emit(f->harness, 1)->i, 1);
+        assert_int_equal(harness_emit(f->harness, 2)->i, 2);
+        close(fd);
+        turn_until_logged(f, TBAGENT_WARNING, "the command ended; it is started again in 1 s");
+        assert_int_equal(harness_sample(f->harness), -ECHILD);
+        harness_close(f->harness);
+}
+
+static void test_restarts(void **state) {
+        static const uint64_t seconds[] = {1, 2, 4, 8, 16, 32, 60, 60};
+        Fixture *f = *state;
+        uint64_t usec;
+
+        harness_set_now(f->harness, 100 * SECOND);
+        daemon_open(f, "echo '{\"run\":1}'; exit 1");
+        for (size_t i = 0; i < ELEMENTS(seconds); i++) {
+                turn_until_logged(f, TBAGENT_WARNING, "ended with status 1; it is started again");
+                assert_int_equal(harness_count(f->harness, "run"), 1); /* what it wrote before it ended is there */
+                assert_int_equal(harness_sample(f->harness), -ECHILD);
+                harness_clear(f->harness);
+                assert_true(harness_timer(f->harness, &usec));
+                assert_int_equal(usec, seconds[i] * 1000000);
+        }
+        harness_set_now(f->harness, 161 * SECOND); /* this one has lived for a minute */
+        turn_until_logged(f, TBAGENT_WARNING, "started again in 1 s");
+        harness_close(f->harness);
+}
+
+static void test_restart_fails(void **state) {
+        Fixture *f = *state;
+        uint64_t usec;
+
+        option(f, "dir", f->dir);
+        daemon_open(f, "exit 1");
+        turn_until_logged(f, TBAGENT_WARNING, "started again in 1 s");
+        f->dir = tree_free(f->dir); /* now it can't be started any more */
+        for (uint64_t s = 1; s <= 4; s *= 2) {
+                assert_true(harness_timer(f->harness, &usec));
+                assert_int_equal(usec, s * 1000000);
+                assert_int_equal(harness_sample(f->harness), -ECHILD);
+        }
+        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "cannot go to its dir"), 1);
+        harness_close(f->harness);
+}
+
+static void test_closes_stdout(void **state) {
+        Fixture *f = *state;
+
+        daemon_open(f, "echo '{\"a\":1}'; exec >&-; echo bye >&2; exec 2>&-; exec sleep 1000");
+        turn_until_logged(f, TBAGENT_NOTICE, "bye");
+        while (harness_turn(f->harness, 100))
+                ;
+        assert_int_equal(harness_count(f->harness, "a"), 1);
+        assert_int_equal(harness_sample(f->harness), -EAGAIN); /* it lives */
+        harness_close(f->harness);
+}
+
+/* A flood is read in bounded parts: the host's loop turns in between. */
+static void test_flood(void **state) {
+        Fixture *f = *state;
+
+        daemon_open(f, "exec yes '{\"a\":1}'");
+        turn_until(f, "a", 1);
+        for (int i = 0; i < 3; i++) {
+                harness_clear(f->harness);
+                assert_true(harness_turn(f->harness, 10000));
+                assert_true(harness_emits(f->harness) <= 65537 / strlen("{\"a\":1}\n") + 1);
+        }
+        harness_close(f->harness);
+}
+
+static void test_silence(void **state) {
+        Fixture *f = *state;
+        int64_t start = 100 * SECOND;
+
+        harness_set_now(f->harness, start);
+        option(f, "silence", "30s");
+        daemon_open(f, "echo '{\"a\":1}'; exec sleep 1000");
+        turn_until(f, "a", 1);
+        harness_set_now(f->harness, start + 30 * SECOND);
+        assert_int_equal(harness_sample(f->harness), -EAGAIN);
+        harness_set_now(f->harness, start + 31 * SECOND);
+        assert_int_equal(harness_sample(f->harness), -ETIMEDOUT);
+        turn_until_logged(f, TBAGENT_WARNING, "was silent for too long and was killed; it is started again in 1 s");
+        harness_close(f->harness);
+}
+
+#define STUBBORN "trap '' TERM HUP; sh -c 'trap \"\" TERM HUP; while :; do sleep 1; done' & echo \"{\\\"pid\\\":$!,\\\"self\\\":$$}\"; wait"
+
+static void test_close_ends_all(void **state) {
+        Fixture *f = *state;
+
+        daemon_open(f, STUBBORN);
+        turn_until(f, "pid", 1);
+        harness_close(f->harness);
+        expect_gone((pid_t)emitted(f, "self", EMIT_INT)->i);
+        expect_gone((pid_t)emitted(f, "pid", EMIT_INT)->i);
+}
+
+/* The host is killed and can do nothing: the guard does. */
+static void test_host_killed(void **state) {
+        Fixture *f = *state;
+        pid_t host, pids[2];
+        int ends[2];
+
+        assert_int_equal(pipe(ends), 0);
+        host = fork();
+        assert_true(host >= 0);
+        if (host == 0) {
+                daemon_open(f, STUBBORN);
+                turn_until(f, "pid", 1);
+                pids[0] = (pid_t)emitted(f, "pid", EMIT_INT)->i;
+                pids[1] = (pid_t)emitted(f, "self", EMIT_INT)->i;
+                if (write(ends[1], pids, sizeof(pids)) != sizeof(pids))
+                        _exit(1);
+                for (;;)
+                        pause();
+        }
+        close(ends[1]);
+        assert_int_equal(read(ends[0], pids, sizeof(pids)), sizeof(pids));
+        close(ends[0]);
+        assert_false(gone(pids[0]));
+        assert_int_equal(kill(host, SIGKILL), 0);
+        assert_int_equal(waitpid(host, NULL, 0), host);
+        expect_gone(pids[1]);
+        expect_gone(pids[0]);
+}
+
+int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        static const struct CMUnitTest tests[] = {
+                TEST(test_types),       TEST(test_integers),     TEST(test_bare),         TEST(test_bare_needs_key), TEST(test_prefix),
+                TEST(test_rows),        TEST(test_many_keys),    TEST(test_time),         TEST(test_bad_times),      TEST(test_bad_lines),
+                TEST(test_garbage),     TEST(test_long_lines),   TEST(test_no_newline),   TEST(test_status),         TEST(test_too_slow),
+                TEST(test_left_behind), TEST(test_absent),       TEST(test_bad_options),  TEST(test_arguments),      TEST(test_surroundings),
+                TEST(test_stderr),      TEST(test_daemon),       TEST(test_restarts),     TEST(test_restart_fails),  TEST(test_closes_stdout),
+                TEST(test_flood),       TEST(test_silence),      TEST(test_close_ends_all), TEST(test_host_killed),
+        };
+
+        cmocka_set_message_output(CM_OUTPUT_TAP);
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
