@@ -239,6 +239,7 @@ int life_new(Life **ret, const LifeParams *params) {
                 return -ENOMEM;
         l->params = *params;
         l->told = HOST_OPENING;
+        l->counters_at = loop_monotonic(params->loop);
         schedule_stop(&l->schedule);
         r = loop_timer_new(&l->sample_timer, params->loop, "sample", on_sample, l);
         if (r == 0)

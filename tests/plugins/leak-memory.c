@@ -7,11 +7,14 @@
 
 #define STEP 1000000
 
+static void *volatile leaked_last; /* or the compiler takes the leak away */
+
 static void on_time(struct tbagent_host *host, void *state, void *userdata) {
         char *leaked = malloc(STEP);
 
         (void)state;
         (void)userdata;
+        leaked_last = leaked;
         if (leaked)
                 memset(leaked, 1, STEP);
         (void)tbagent_timer(host, 100000, on_time, NULL);
