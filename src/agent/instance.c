@@ -87,11 +87,11 @@ static void log_state(const Instance *i, HostState state, const char *reason) {
                 log_instance(state_log_level(i, state), i->name, "%s%s%s", host_state_name(state), reason[0] ? ": " : "", reason);
 }
 
-static void on_state(void *userdata, Child *c _unused_, HostState state, const char *reason) {
+static void on_state(void *userdata, Child *c, HostState state, const char *reason) {
         Instance *i = userdata;
         bool absent = state == HOST_WAITING && i->optional;
 
-        if (i->misconfigured && state == HOST_STOPPED)
+        if (c && i->misconfigured && (state == HOST_STOPPED || state == HOST_MISCONFIGURED))
                 state = HOST_MISCONFIGURED; /* the mistake itself was logged */
         else
                 log_state(i, state, reason);
@@ -321,11 +321,9 @@ bool instance_is_stopped(const Instance *i) {
 }
 
 bool instance_is_same(const Instance *i, const ConfigInstance *config) {
-        _cleanup_(freep) uint8_t *settings = NULL;
-        size_t size = 0;
+        _cleanup_(setting_freep) Setting *own = NULL;
 
-        return encode_settings(config, &settings, &size) == 0 && size == i->settings_size &&
-               memcmp(settings, i->settings, size) == 0;
+        return setting_decode(i->settings, i->settings_size, &own) == 0 && setting_same(own, config->settings);
 }
 
 const char *instance_name(const Instance *i) {

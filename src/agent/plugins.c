@@ -46,7 +46,7 @@ static char *missing_text(const char *dirs, const char *name) {
                 fprintf(f, "no plugin \"%s\" is installed", name);
                 if (nearest)
                         fprintf(f, "; did you mean \"%s\"?", nearest);
-                fprintf(f, n ? " There are:" : " in %s", dirs);
+                fprintf(f, n == 0 ? " in %s" : nearest ? " There are:" : "; there are:", dirs);
                 for (size_t i = 0; i < n; i++)
                         fprintf(f, "%s %s", i ? "," : "", names[i]);
                 fclose(f);
