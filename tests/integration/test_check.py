@@ -1,0 +1,188 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What tbagent says about a configuration, and that a broken one costs nobody a sample."""
+import glob
+import os
+import re
+import shutil
+import subprocess
+
+import tap
+from daemon import BIN, SLOW, TOP, children, config, options, start, wait_for, write
+
+CONFIGS = os.path.join(TOP, 'tests', 'configs')
+CONFIG_ERROR = 78
+SYSTEM = '  machine = { plugin = "system"; every = "200ms"; };'
+COUNTER = '  counter = { plugin = "counter"; every = "100ms"; };'
+PROBES = '  %s = { plugin = "onewire"; path = "/nonexistent"; sensors = { %s = { id = "28-0316a2795e%02x"; }; }; };'
+
+# A remedy is a thing to write, to take away, to choose or to do.
+REMEDY = re.compile(r'write |did you mean|take |put |give |needs quotes|is missing|is there|wants |There are|chmod|only |is for TLS|store it as|'
+                    r'mend |needs |set |first |at least|at most|not below|not above|never closed|begins with|this is no text')
+
+# Mistakes that only a plugin host can see: (what, text, ((line, words), ...)), lines counted from 1.
+HOSTS = (
+    ('unknown option of a plugin', 'plugins = {\n  a = { plugin = "system";\n    temperatur = true; };\n};\n',
+     ((3, r'temperatur is not known; did you mean "temperature"'),)),
+    ('wrong type of a plugin\'s option', 'plugins = {\n  a = { plugin = "system";\n    load = "often"; };\n};\n', ((3, r'a\.load'),)),
+    ('unknown option of a channel', 'plugins = {\n a = { plugin = "onewire";\n  sensors = {\n   t = { id = "28-0316a2795eff"; decimal = 1; };\n };};\n};\n',
+     ((4, r't\.decimal is not known; did you mean "decimals"'),)),
+    ('time without a unit in an instance', 'plugins = {\n  a = { plugin = "system";\n    every = 10; };\n};\n', ((3, r'every.*unit'),)),
+    ('rule of the wrong type', 'plugins = {\n  a = { plugin = "system"; keys = {\n    load1 = { deadband = "much"; };\n }; };\n};\n',
+     ((3, r'load1\.deadband'),)),
+    ('plugin that is not there', 'plugins = {\n  a = {\n    plugin = "systen"; };\n};\n', ((3, r'no plugin "systen".*did you mean "system"'),)),
+    ('plugin by its file', 'plugins = {\n  a = {\n    plugin = "system.so"; };\n};\n', ((3, r'without folder and \.so'),)),
+    ('exec without a command', 'plugins = {\n  a = { plugin = "exec"; };\n};\n', ((2, r'command is missing'),)),
+    ('two instances with one key', 'plugins = {\n%s\n%s\n};\n' % (PROBES % ('a', 'boiler', 1), PROBES % ('b', 'boiler', 2)),
+     (((2, 3), r'key "boiler" is also made at \S+:[23]'),)),
+    ('key that meets a generated one', 'plugins = {\n%s\n%s\n};\n' % (PROBES % ('a', 'door', 1), PROBES % ('b', 'door_ok', 2)),
+     (((2, 3), r'key "door(_ok)?" is also made at \S+:[23]'),)),
+    ('several mistakes at once', 'plugins = {\n  a = { plugin = "system"; lod = true;\n    evry = "1s"; };\n  b = { plugin = "exec"; comand = "x"; };\n};\n',
+     ((2, r'lod is not known'), (3, r'evry is not known; did you mean "every"'), (4, r'comand is not known; did you mean "command"'))),
+)
+
+
+def call(case, *arguments):
+    """tbagent with these arguments: (exit code, stdout, lines of stderr)."""
+    done = subprocess.run([BIN, *arguments, *options(case.folder)], capture_output=True, text=True, timeout=60 * SLOW, cwd=case.folder)
+    return done.returncode, done.stdout, done.stderr.splitlines()
+
+
+def check_lines(case, name, lines):
+    """Each error names file and line and says what to do. Returns the number of errors."""
+    errors = 0
+    for line in lines[:-1]:
+        told = re.fullmatch(r'(\S+\.conf)(?::(\d+))?: (error|warning): (.+)', line)
+        case.check(told, '%s: not FILE:LINE: error: TEXT: %s', name, line)
+        case.check(told.group(2) or 'larger than' in line, '%s: no line number: %s', name, line)
+        case.check(REMEDY.search(told.group(4)), '%s: nothing that helps: %s', name, line)
+        case.check('s3cret' not in line, '%s: shows a secret: %s', name, line)
+        errors += told.group(3) == 'error'
+    case.check(re.fullmatch(r'%d mistakes?' % errors, lines[-1]), '%s: last line %s', name, lines[-1])
+    return errors
+
+
+def broken(case):
+    """--check: every error of the broken configurations names file and line and what to write"""
+    known_usable = []
+    for path in sorted(glob.glob(os.path.join(CONFIGS, '*.conf'))):
+        name = os.path.basename(path)
+        copy = write(os.path.join(case.folder, name), '')
+        shutil.copyfile(path, copy)
+        os.chmod(copy, 0o644 if name.startswith('world-readable') else 0o600)
+        if os.path.isdir(path + '.d'):
+            shutil.copytree(path + '.d', copy + '.d')
+            for part in glob.glob(copy + '.d/*'):
+                os.chmod(part, 0o600)
+        code, _, lines = call(case, '--check', copy)
+        if code == 0:
+            known_usable.append(name)
+            continue
+        case.equal(code, CONFIG_ERROR, '%s: exit code' % name)
+        check_lines(case, name, lines)
+        case.note('%s', lines[0].replace(case.folder + '/', ''))
+    found = len(glob.glob(os.path.join(CONFIGS, '*.conf')))
+    case.note('%d files refused; usable: %s', found - len(known_usable), ' '.join(known_usable))
+    case.check(found - len(known_usable) >= 20, 'only %d files', found)
+    case.check(set(known_usable) <= {'no-token-file.conf', 'url-port-of-tls.conf'}, 'not refused: %s', known_usable)
+
+
+def plugin_mistakes(case):
+    """--check: what only a plugin host can know is told with file and line too"""
+    for what, text, wanted in HOSTS:
+        conf = write(os.path.join(case.folder, 'host.conf'), text)
+        code, out, lines = call(case, '--check', conf)
+        case.equal(code, CONFIG_ERROR, '%s: exit code (%s)' % (what, lines or out))
+        errors = check_lines(case, what, lines)
+        for line, words in wanted:
+            places = line if isinstance(line, tuple) else (line,)
+            case.check(any(re.match(r'%s:%d: error: .*%s' % (re.escape(conf), p, words), seen) for p in places for seen in lines),
+                       '%s: no error %r on line %s in %s', what, words, line, lines)
+        case.check(errors >= len(wanted), '%s: %d errors', what, errors)
+        case.note('%s: %s', what, lines[0].replace(case.folder + '/', ''))
+
+
+def usable(case):
+    """--check and --once of a configuration without mistakes"""
+    conf = write(os.path.join(case.folder, 'good.conf'), config('\n'.join([SYSTEM, COUNTER])))
+    code, out, lines = call(case, '--check', conf)
+    case.equal((code, lines), (0, []), 'check: exit code and complaints')
+    case.check('no mistakes; 2 instances: machine (system), counter (counter)' in out, 'check says %r', out)
+    code, out, lines = call(case, '--once', '-c', conf)
+    case.equal((code, lines), (0, []), 'once: exit code and complaints')
+    rows = [line.split() for line in out.splitlines()]
+    case.check({'load1', 'memory_used', 'uptime', 'count'} <= {r[1] for r in rows}, 'once prints %s', out)
+    case.check(all(re.fullmatch(r'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}', ' '.join(r[-2:])) for r in rows), 'times in %s', out)
+    case.note('%s', out)
+    code, out, _ = call(case, '--once', 'counter', '-c', conf)
+    case.equal((code, [line.split()[0] for line in out.splitlines()]), (0, ['counter']), 'once of one instance')
+    code, _, lines = call(case, '--once', 'conuter', '-c', conf)
+    case.check(code == 64 and 'conuter' in ' '.join(lines), 'once of one that is not there: %d %s', code, lines)
+
+
+def restart(case):
+    """a broken file at a restart: the last good configuration runs, and the log says so; exit 78 where there is none"""
+    good, bad = config(COUNTER), config(COUNTER).replace('"100ms"', '100ms')
+    first = start(case, bad)
+    case.equal(first.wait(), CONFIG_ERROR, 'exit code without any good configuration')
+    case.check(first.matching(r'tbagent\.conf:\d+: error: every = 100ms needs quotes'), 'the log says %s', first.lines)
+    case.check(first.matching(r'no configuration to run'), 'the log says %s', first.lines)
+    between = start(case, good)
+    between.wait_for_line(r'^counter: running')
+    between.stop()
+    second = start(case, bad)
+    line = second.wait_for_line(r'running on the last good configuration')
+    case.check(re.search(r'because of \S+tbagent\.conf:\d+: error: every = 100ms needs quotes', line), 'the log says %s', line)
+    case.note('%s', line.replace(case.folder + '/', ''))
+    second.wait_for_line(r'^counter: running')
+    case.check(second.stop().made > 0, 'nothing was sampled')
+
+
+def reload(case):
+    """SIGHUP: a broken file changes nothing and is told; a good one restarts what changed, and only that"""
+    daemon = start(case, config('\n'.join([SYSTEM, COUNTER])))
+    daemon.wait_for_line(r'^counter: running')
+    daemon.wait_for_line(r'^machine: running')
+    before = set(children(daemon.pid))
+    case.equal(len(before), 2, 'processes of two instances')
+    mark = daemon.mark()
+    write(daemon.conf, config('\n'.join([SYSTEM, COUNTER])).replace('"system"', 'system'))
+    daemon.hang_up()
+    line = daemon.wait_for_line(r'the configuration was not read again', after=mark)
+    case.check(re.search(r'tbagent\.conf:\d+: error: .*needs quotes', line), 'the log says %s', line)
+    case.note('%s', line.replace(case.folder + '/', ''))
+    case.equal(set(children(daemon.pid)), before, 'processes after a broken file')
+    mark = daemon.mark()
+    write(daemon.conf, config('\n'.join([SYSTEM.replace('200ms', '300ms'), COUNTER, COUNTER.replace('counter =', 'another =').replace(
+        '"100ms"', '"100ms"; keys = { count = { drop = true; }; }')])))
+    daemon.hang_up()
+    daemon.wait_for_line(r'configuration read again', after=mark)
+    daemon.wait_for_line(r'^another: running', after=mark)
+    daemon.wait_for_line(r'^machine: running', after=mark)
+    wait_for(lambda: len(children(daemon.pid)) == 3, 10, 'three processes')
+    after = set(children(daemon.pid))
+    case.equal(len(after & before), 1, 'processes that went on')
+    case.check(not daemon.matching(r'^counter: (running|stopped)', after=mark), 'the unchanged instance was restarted')
+    mark = daemon.mark()
+    write(daemon.conf, config(COUNTER))
+    daemon.hang_up()
+    wait_for(lambda: set(children(daemon.pid)) == after & before, 10, 'the end of the two others')
+    daemon.stop()
+
+
+def one_bad(case):
+    """an instance with a bad part is only itself misconfigured"""
+    daemon = start(case, config('\n'.join([COUNTER, SYSTEM.replace('every', 'evry'), '  gone = { plugin = "nosuch"; };', '  bare = { };',
+                                           PROBES % ('p', 'boiler', 1), PROBES % ('q', 'boiler', 2)])))
+    for line in (r'^machine: \S+:6: .*evry is not known', r'^gone: misconfigured: no plugin "nosuch"', r':8: error: plugins\.bare\.plugin is missing',
+                 r'^bare: misconfigured', r'^[pq]: \S+: key "boiler" is also made at'):
+        daemon.wait_for_line(line)
+        case.equal(len(daemon.matching(line)), 1, 'lines /%s/' % line)
+        case.note('%s', daemon.matching(line)[0].replace(case.folder + '/', ''))
+    daemon.wait_for_line(r'^counter: running')
+    wait_for(lambda: len(children(daemon.pid)) == 2, 10, 'the processes of counter and of one probe')
+    case.check(daemon.stop().made > 0, 'nothing was sampled')
+
+
+if __name__ == '__main__':
+    tap.main([broken, plugin_mistakes, usable, restart, reload, one_bad], parallel=3)
