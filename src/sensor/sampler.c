@@ -183,7 +183,8 @@ static int row_add(Sampler *s, OpenRow *row, uint64_t *key_row, Key *k, const Va
                 bool timed = row == &s->main ? s->row_timed : row->timed;
                 int64_t time_ns = row == &s->main ? s->row_ns : row->time_ns;
 
-                row_close(s, row, 0);
+                if (row->number != 0)
+                        row_close(s, row, 0);
                 row_open(s, row, timed, time_ns);
         }
         r = row_writer_add(&row->writer, k->name, k->size, v, decimals);
