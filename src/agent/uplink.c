@@ -150,7 +150,9 @@ static size_t gap_text(const Uplink *u, const SpoolGap *gap, char out[static GAP
 static void append_gaps(Uplink *u) {
         SpoolGap gap;
 
-        while (u->online && spool_take_gap(u->params.spool, &gap) == 1) {
+        if (!u->online || !u->params.clock_trusted(u->params.userdata))
+                return;
+        while (spool_take_gap(u->params.spool, &gap) == 1) {
                 char text[GAP_TEXT_MAX];
                 Row row = {
                         .boottime_ns = (int64_t)loop_boottime(u->params.loop) * NSEC_PER_USEC,

@@ -135,6 +135,14 @@ double bucket_capacity(const Bucket *b) {
         return capacity;
 }
 
+static double bucket_rate(const Bucket *b) {
+        double rate = INFINITY;
+
+        for (unsigned i = 0; i < b->n; i++)
+                rate = fmin(rate, b->bands[i].rate);
+        return rate;
+}
+
 /* ---- learned rates */
 
 static void learned_free(Learned *d) {
@@ -390,19 +398,11 @@ void limits_failed(Limits *l, bool certain, usec_t now) {
 }
 
 double limits_message_pace(Limits *l, usec_t now) {
-        double pace = INFINITY;
-
         update(l, now);
-        for (unsigned i = 0; i < l->messages.n; i++)
-                pace = fmin(pace, l->messages.bands[i].rate);
-        return fmin(pace, pace_of(&l->learned_messages));
+        return fmin(bucket_rate(&l->messages), pace_of(&l->learned_messages));
 }
 
 double limits_point_pace(Limits *l, usec_t now) {
-        double pace = INFINITY;
-
         update(l, now);
-        for (unsigned i = 0; i < l->points.n; i++)
-                pace = fmin(pace, l->points.bands[i].rate);
-        return fmin(pace, pace_of(&l->learned_points));
+        return fmin(bucket_rate(&l->points), pace_of(&l->learned_points));
 }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -125,4 +126,11 @@ void standin_device_id(Standin *s, char out[static 64]) {
         assert_true(json_object_object_get_ex(id, "id", &text));
         snprintf(out, 64, "%s", json_object_get_string(text));
         json_object_put(o);
+}
+
+usec_t standin_clock(void) {
+        struct timespec ts;
+
+        clock_gettime(CLOCK_MONOTONIC, &ts);
+        return (usec_t)ts.tv_sec * USEC_PER_SEC + (usec_t)(ts.tv_nsec / NSEC_PER_USEC);
 }

@@ -5,6 +5,8 @@
 #include <json-c/json.h>
 #include <sys/types.h>
 
+#include "base/loop.h"
+
 typedef struct Standin {
         pid_t pid;
         int http, mqtt;
@@ -24,5 +26,16 @@ json_object *standin_call(Standin *s, const char *path, const char *body);
 void standin_do(Standin *s, const char *path, const char *body);
 /* A whole number: the member of an answer. */
 int64_t standin_number(json_object *o, const char *member);
-
 void standin_device_id(Standin *s, char out[static 64]);
+
+usec_t standin_clock(void); /* real time, also beside a simulated loop */
+
+/* Runs the loop, in real time, until the condition holds; the test fails after a minute. */
+#define run_until(loop, condition)                                                            \
+        do                                                                                    \
+                for (usec_t _end = standin_clock() + 60 * USEC_PER_SEC; !(condition);) {      \
+                        assert_true(loop_iterate((loop), 10 * USEC_PER_MSEC) >= 0);           \
+                        if (standin_clock() > _end)                                           \
+                                fail_msg("still not: %s", #condition);                        \
+                }                                                                             \
+        while (0)
