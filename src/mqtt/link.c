@@ -2,9 +2,9 @@
 /* One MQTT library handle per attempt to connect, made and destroyed in the worker thread. That costs a few
  * system calls per reconnect and buys that nothing of an old connection lives on in a new one: no queued
  * publish that is sent again behind our back, no callback pointers of a former connect (1.3.12 calls them
- * after connectionLost), no connect that can't be aborted. MQTTAsync_destroy() closes the socket (with a
- * DISCONNECT if it can), calls onFailure for all that was open, and after it no callback comes: each runs
- * under the library's global lock and finds its handle in the list first.
+ * after connectionLost), no connect that can't be aborted. MQTTAsync_destroy() closes the socket, calls
+ * onFailure for all that was open, and after it no callback comes: each runs under the library's global lock
+ * and finds its handle in the list first.
  *
  * Rules the library asks for (ENGINE.md 1; read in the source of 1.3.12):
  * - Callbacks run in its threads, under that lock. They copy and post; they call nothing of the library but
@@ -18,6 +18,10 @@
  * - subscribeMany gives an array without its length on 3.1.1 (and another union member if there is one
  *   code), so each topic is subscribed by itself and the codes are put together here.
  * - After a DISCONNECT from the server there is no connectionLost; after a lost socket no disconnected.
+ * - 1.3.12's destroy forgets topic and payload of publishes that its send thread had not begun: on a live
+ *   connection it has, after our DISCONNECT; on a dead one unless the socket is full. Whoever keeps less in
+ *   flight than a socket buffer takes (about 64 KiB) loses no memory when a dead link is given up, and is
+ *   spared the library's 1 s sleep on a partial write.
  *
  * Every event carries the generation of its attempt and reaches the session only while that is the wanted
  * one. A connect job that comes late (a lookup before it took a minute) is not begun at all. Jobs end with
@@ -25,9 +29,11 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
+#include <time.h>
 
 #include <MQTTAsync.h>
 
@@ -37,7 +43,8 @@
 #define EVENTS_MAX       1024
 #define MESSAGES_MAX     256  /* waiting for the loop; the rest of EVENTS_MAX is for acknowledgements */
 #define MAX_INFLIGHT     1000 /* the library's window, out of the way of ours: it sleeps 1 s when it is reached */
-#define LIBRARY_PATIENCE 10   /* seconds on top of connect_timeout: the session's own timer comes first */
+#define FINISH_WAIT      (100 * USEC_PER_MSEC)
+#define LIBRARY_PATIENCE 10 /* seconds on top of connect_timeout: the session's own timer comes first */
 
 typedef enum JobKind { JOB_CONNECT, JOB_DROP, JOB_PROBE, JOB_PUBLISH, JOB_SUBSCRIBE, JOB_STOP } JobKind;
 
@@ -87,7 +94,8 @@ struct Connection {
         uint64_t generation;
         int protocol;
         MQTTAsync handle;
-        bool flooded; /* the library's receive thread alone */
+        bool flooded;   /* the library's receive thread alone */
+        sem_t finished; /* its send thread has come to our DISCONNECT */
         Pending pending[LINK_IN_FLIGHT];
 };
 
@@ -316,13 +324,47 @@ static bool is_wanted(Link *link, uint64_t generation) {
         return generation == atomic_load(&link->wanted);
 }
 
+static void on_finished(void *context, _unused_ MQTTAsync_successData *data) {
+        Connection *c = context;
+        sem_post(&c->finished);
+}
+
+static void on_finished5(void *context, _unused_ MQTTAsync_successData5 *data) {
+        on_finished(context, NULL);
+}
+
+/* On a live connection what was published before is written, then a DISCONNECT; on a dead one it is not waited for long. */
+static void connection_finish(Connection *c) {
+        MQTTAsync_disconnectOptions options = MQTTAsync_disconnectOptions_initializer5;
+        struct timespec deadline;
+
+        options.context = c;
+        if (c->protocol == 5)
+                options.onSuccess5 = on_finished5;
+        else
+                options.onSuccess = on_finished;
+        if (MQTTAsync_disconnect(c->handle, &options) != MQTTASYNC_SUCCESS)
+                return;
+        clock_gettime(CLOCK_MONOTONIC, &deadline);
+        deadline.tv_nsec += FINISH_WAIT * NSEC_PER_USEC;
+        if (deadline.tv_nsec >= NSEC_PER_SEC) {
+                deadline.tv_sec++;
+                deadline.tv_nsec -= NSEC_PER_SEC;
+        }
+        while (sem_clockwait(&c->finished, CLOCK_MONOTONIC, &deadline) < 0 && errno == EINTR)
+                ;
+}
+
 static void connection_drop(Link *link) {
         Connection *c = TAKE_PTR(link->connection);
 
         if (!c)
                 return;
-        if (c->handle)
+        if (c->handle) {
+                connection_finish(c);
                 MQTTAsync_destroy(&c->handle);
+        }
+        sem_destroy(&c->finished);
         free(c);
 }
 
@@ -333,6 +375,7 @@ static int connection_new(Link *link, const Job *job) {
         if (!c)
                 return -ENOMEM;
         *c = (Connection){ .link = link, .generation = job->generation, .protocol = job->protocol };
+        sem_init(&c->finished, 0, 0);
         link->connection = c;
 
         options.MQTTVersion = job->protocol == 5 ? MQTTVERSION_5 : MQTTVERSION_3_1_1;
@@ -382,7 +425,7 @@ static int connection_open(Link *link, const Job *job) {
 }
 
 static void job_connect(Link *link, const Job *job) {
-        char text[384];
+        char text[512];
 
         link->resolved = false;
         connection_drop(link);
@@ -403,7 +446,7 @@ static void job_connect(Link *link, const Job *job) {
 
 static void job_probe(Link *link, const Job *job) {
         const ProbeFiles files = { .ca = link->ca, .cert = link->cert, .key = link->key };
-        char text[384];
+        char text[512];
         int r = 0;
 
         connection_drop(link);

@@ -427,8 +427,11 @@ static void on_connecting_event(Session *s, const LinkEvent *event) {
         case LINK_PROBED:
                 on_probed(s, event->text);
                 break;
-        case LINK_LOST: /* a DISCONNECT in place of a CONNACK */
-                closed_silently(s);
+        case LINK_LOST: /* in place of a CONNACK */
+                if (event->code > 0)
+                        refused(s, event->code);
+                else
+                        closed_silently(s);
                 break;
         case LINK_PUBLISHED:
         case LINK_SUBSCRIBED:

@@ -263,6 +263,21 @@ static void test_flood(_unused_ void **state) {
         stop();
 }
 
+/* What was published before the stop is written, in order, before the connection ends. */
+static void test_stop_writes(_unused_ void **state) {
+        _cleanup_(loop_freep) Loop *loop = NULL;
+
+        start(&loop, false, 5, &(FakeScript){ .publish = FAKE_HOLD }, 1);
+        watch_until_state(&watch, SESSION_CONNECTED);
+        for (unsigned c = 0; c < 100; c++)
+                assert_int_equal(watch_publish(&watch, c, 100), 0);
+        watch_done(&watch);
+        assert_int_equal(watch.lost, 100);
+        watch_until(&watch, atomic_load(&fake.client_fd) < 0);
+        assert_int_equal(atomic_load(&fake.publishes), 100);
+        fake_stop(&fake);
+}
+
 static void test_urls(_unused_ void **state) {
         static const char *const bad[] = { "http://a",    "mqtt://",    "mqtt://:1",   "mqtt://a:", "mqtt://a:99999",
                                            "mqtt://a:1x", "mqtt://a/b", "mqtt://[::1", "a:1883",    "" };
@@ -280,6 +295,7 @@ static void test_urls(_unused_ void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_stop_writes),
                 cmocka_unit_test(test_connack),
                 cmocka_unit_test(test_no_connack),
                 cmocka_unit_test(test_silent),

@@ -11,6 +11,13 @@
 
 static Watch watch, second;
 
+/* A loop and a broker that takes everybody. */
+static void begin(Loop **ret_loop, Broker *ret_broker) {
+        assert_int_equal(loop_new(ret_loop), 0);
+        broker_init(ret_broker, "allow_anonymous true");
+        broker_start(ret_broker);
+}
+
 static void session_for(Watch *w, Loop *loop, const Broker *b, int protocol) {
         watch_init(w, loop, "mqtt", NULL, b->port);
         w->params.protocol = protocol;
@@ -39,9 +46,7 @@ static void test_thousand(_unused_ void **state) {
         _cleanup_(loop_freep) Loop *loop = NULL;
         Broker b;
 
-        assert_int_equal(loop_new(&loop), 0);
-        broker_init(&b, "allow_anonymous true");
-        broker_start(&b);
+        begin(&loop, &b);
         for (int protocol = 4; protocol <= 5; protocol++) {
                 session_for(&watch, loop, &b, protocol);
                 assert_int_equal(watch_publish(&watch, 0, 1), -ENOTCONN);
@@ -61,9 +66,7 @@ static void test_messages(_unused_ void **state) {
         _cleanup_(loop_freep) Loop *loop = NULL;
         Broker b;
 
-        assert_int_equal(loop_new(&loop), 0);
-        broker_init(&b, "allow_anonymous true");
-        broker_start(&b);
+        begin(&loop, &b);
         for (int protocol = 4; protocol <= 5; protocol++) {
                 watch_init(&watch, loop, "mqtt", "localhost", b.port);
                 watch.params.protocol = protocol;
@@ -103,9 +106,7 @@ static void test_broker_killed(_unused_ void **state) {
         unsigned contexts = 0;
         Broker b;
 
-        assert_int_equal(loop_new(&loop), 0);
-        broker_init(&b, "allow_anonymous true");
-        broker_start(&b);
+        begin(&loop, &b);
         session_for(&watch, loop, &b, 0);
         for (unsigned round = 1; round <= 3; round++) {
                 watch_until_state(&watch, SESSION_CONNECTED);
@@ -192,9 +193,7 @@ static void test_taken_over(_unused_ void **state) {
         _cleanup_(loop_freep) Loop *loop = NULL;
         Broker b;
 
-        assert_int_equal(loop_new(&loop), 0);
-        broker_init(&b, "allow_anonymous true");
-        broker_start(&b);
+        begin(&loop, &b);
         session_for(&watch, loop, &b, 5);
         watch_until_state(&watch, SESSION_CONNECTED);
         session_for(&second, loop, &b, 5); /* the same client id */
@@ -216,9 +215,7 @@ static void test_reconnect_and_stop(_unused_ void **state) {
         uint64_t context = 0;
         Broker b;
 
-        assert_int_equal(loop_new(&loop), 0);
-        broker_init(&b, "allow_anonymous true");
-        broker_start(&b);
+        begin(&loop, &b);
         session_for(&watch, loop, &b, 0);
         for (unsigned i = 1; i <= 5; i++) {
                 watch_until_state(&watch, SESSION_CONNECTED);
