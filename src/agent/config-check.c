@@ -14,7 +14,8 @@
 #define CHOICE(n, list, def) .name = (n), .type = TBAGENT_STRING, .choices = (list), .fallback = (def)
 #define TEXT(n) .name = (n), .type = TBAGENT_STRING
 #define DURATION(n, def, low, high) .name = (n), .type = TBAGENT_DURATION, .fallback = (def), .min = (low), .max = (high)
-#define SIZE(n, def, low, high) .name = (n), .type = TBAGENT_SIZE, .fallback = (def), .min = (double)(low), .max = (double)(high)
+#define SIZE(n, def, low, high)                                                                                      \
+        .name = (n), .type = TBAGENT_SIZE, .fallback = (def), .min = (double)(low), .max = (double)(high)
 
 static const struct tbagent_option server_table[] = {
         { TEXT("url"), .help = "mqtt://HOST or mqtts://HOST, with :PORT where it is not 1883 or 8883" },
@@ -44,7 +45,10 @@ static const struct tbagent_option telemetry_table[] = {
 };
 static const struct tbagent_option attributes_table[] = {
         { .name = "client", .type = TBAGENT_GROUP, .help = "client attributes to publish" },
-        { .name = "remote_settings", .type = TBAGENT_BOOL, .fallback = "true", .help = "let shared attributes change runtime options" },
+        { .name = "remote_settings",
+          .type = TBAGENT_BOOL,
+          .fallback = "true",
+          .help = "let shared attributes change runtime options" },
         { 0 },
 };
 static const struct tbagent_option rpc_table[] = {
@@ -95,7 +99,8 @@ static void tell_option(Check *c, const Node *group, const char *name, bool fata
         va_start(ap, format);
         vsnprintf(text, sizeof(text), format, ap);
         va_end(ap);
-        config_problems_add(c->problems, fatal, "", file ? file : c->main_file, line, "%s.%s %s", node_own_name(group), name, text);
+        config_problems_add(c->problems, fatal, "", file ? file : c->main_file, line, "%s.%s %s",
+                            node_own_name(group), name, text);
 }
 
 /* ---- server */
@@ -168,8 +173,8 @@ static void check_url(Check *c, const Node *server) {
         n = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/?#");
         n = MIN(n, strlen(host));
         if (!host_is_plain(host, n)) {
-                tell_option(c, server, "url", true, "has no host name or address behind %s://: write \"%s://HOST\"", tls ? "mqtts" : "mqtt",
-                            tls ? "mqtts" : "mqtt");
+                tell_option(c, server, "url", true, "has no host name or address behind %s://: write \"%s://HOST\"",
+                            tls ? "mqtts" : "mqtt", tls ? "mqtts" : "mqtt");
                 return;
         }
         port = host + n;
@@ -178,12 +183,14 @@ static void check_url(Check *c, const Node *server) {
                 long number = digits > 0 && digits < 6 ? strtol(port + 1, NULL, 10) : 0;
 
                 if (number < 1 || number > 65535) {
-                        tell_option(c, server, "url", true, "has no port behind the colon: write 1 to 65535, or nothing for %d", tls ? 8883 : 1883);
+                        tell_option(c, server, "url", true,
+                                    "has no port behind the colon: write 1 to 65535, or nothing for %d",
+                                    tls ? 8883 : 1883);
                         return;
                 }
                 if (number == (tls ? 1883 : 8883))
-                        tell_option(c, server, "url", false, "has the usual port of %s: is it \"%s://%.*s\"?", tls ? "mqtt://" : "mqtts:// (TLS)",
-                                    tls ? "mqtt" : "mqtts", (int)n, host);
+                        tell_option(c, server, "url", false, "has the usual port of %s: is it \"%s://%.*s\"?",
+                                    tls ? "mqtt://" : "mqtts:// (TLS)", tls ? "mqtt" : "mqtts", (int)n, host);
                 port += 1 + digits;
         }
         if (*port != '\0')
@@ -201,7 +208,9 @@ static void check_secret(Check *c, const Node *group, const char *name) {
         const char *file = node_file(group, name, &line);
 
         if (file && readable_by_all(file))
-                tell_option(c, group, name, true, "stands in a file that everybody can read: chown root:tbagent %s; chmod 640 %s", file, file);
+                tell_option(c, group, name, true,
+                            "stands in a file that everybody can read: chown root:tbagent %s; chmod 640 %s", file,
+                            file);
 }
 
 /* The files that may hold a token are looked at when it is read (agent/credentials). */
@@ -213,7 +222,8 @@ static void check_sources(Check *c, const Node *server) {
                 if (!node_is_set(server, names[i]))
                         continue;
                 if (first)
-                        tell_option(c, server, names[i], true, "is a second source of credentials beside server.%s: take one away", first);
+                        tell_option(c, server, names[i], true,
+                                    "is a second source of credentials beside server.%s: take one away", first);
                 else
                         first = names[i];
         }
@@ -240,7 +250,10 @@ static void check_server(Check *c, const Node *server) {
                         tell_option(c, server, tls[i], true, "is for TLS only: write server.url with mqtts://");
         for (size_t i = 0; i < ELEMENTS(ids); i++)
                 if ((text = node_string(server, ids[i], 0)) && (streq(text, "provision") || text[0] == '\0'))
-                        tell_option(c, server, ids[i], true, "%s", text[0] == '\0' ? "is empty" : "must not be \"provision\": ThingsBoard keeps that word for itself");
+                        tell_option(c, server, ids[i], true, "%s",
+                                    text[0] == '\0'
+                                            ? "is empty"
+                                            : "must not be \"provision\": ThingsBoard keeps that word for itself");
         for (size_t i = 0; i < ELEMENTS(any) && !url; i++)
                 if (node_is_set(server, any[i])) {
                         tell_option(c, server, any[i], true, "needs server.url: write url = \"mqtts://HOST\";");
@@ -255,8 +268,10 @@ static void check_aliases(Check *c, const Setting *root) {
                 const Setting *s = aliases->children[i];
 
                 if (s->type != SETTING_STRING)
-                        config_problems_add(c->problems, true, "", s->file, s->line,
-                                            "rpc.aliases.%s wants the name of a method: write %s = \"INSTANCE.METHOD\";", s->name, s->name);
+                        config_problems_add(
+                                c->problems, true, "", s->file, s->line,
+                                "rpc.aliases.%s wants the name of a method: write %s = \"INSTANCE.METHOD\";", s->name,
+                                s->name);
         }
 }
 
@@ -323,11 +338,14 @@ static void check_plugin(ConfigInstance *i, const Setting *instance, ConfigProbl
 
         i->plugin = text_of(instance, "plugin");
         if (!plugin)
-                tell_instance(i, instance, p, ".plugin is missing: write plugin = \"NAME\"; like \"system\", \"exec\", \"onewire\"");
+                tell_instance(i, instance, p,
+                              ".plugin is missing: write plugin = \"NAME\"; like \"system\", \"exec\", \"onewire\"");
         else if (!i->plugin)
                 tell_instance(i, plugin, p, ".plugin wants the name of a plugin in quotes, like \"system\"");
         else if (!name_is_plain(i->plugin))
-                tell_instance(i, plugin, p, ".plugin = \"%.64s\" is no name of a plugin: write it without folder and .so", i->plugin);
+                tell_instance(i, plugin, p,
+                              ".plugin = \"%.64s\" is no name of a plugin: write it without folder and .so",
+                              i->plugin);
         if (!i->plugin)
                 i->plugin = "";
 }
@@ -380,13 +398,16 @@ bool config_check_instance(const Setting *root, const Setting *instance, ConfigI
         if (setting_copy(&settings, instance) < 0 || merge_report(root, settings) < 0)
                 return false;
         if (!name_is_plain(i.name))
-                tell_instance(&i, instance, problems, " is no name of an instance: write a letter, then letters, digits, _ and -, at most 64");
+                tell_instance(
+                        &i, instance, problems,
+                        " is no name of an instance: write a letter, then letters, digits, _ and -, at most 64");
         else if (streq(i.name, "agent"))
                 tell_instance(&i, instance, problems, " cannot be called that: agent.* are the methods of tbagent itself");
         check_plugin(&i, instance, problems);
         fill(root, instance, &i);
         if (setting_encoded_size(settings) > INSTANCE_SIZE_MAX)
-                tell_instance(&i, instance, problems, " has too many settings: they take more than %zu KiB", INSTANCE_SIZE_MAX / KIB);
+                tell_instance(&i, instance, problems, " has too many settings: they take more than %zu KiB",
+                              INSTANCE_SIZE_MAX / KIB);
         *ret = i;
         *ret_settings = TAKE_PTR(settings);
         ret->settings = *ret_settings;

@@ -61,6 +61,7 @@ char *config_problem_text(const ConfigProblem *p) {
         char *out;
         int r;
 
-        r = p->line > 0 ? asprintf(&out, "%s:%u: %s: %s", file, p->line, kind, text) : asprintf(&out, "%s: %s: %s", file, kind, text);
+        r = p->line > 0 ? asprintf(&out, "%s:%u: %s: %s", file, p->line, kind, text)
+                        : asprintf(&out, "%s: %s: %s", file, kind, text);
         return r < 0 ? NULL : out;
 }

@@ -51,7 +51,8 @@ static int convert_value(const config_setting_t *from, Setting *s) {
                 s->b = config_setting_get_bool(from);
                 return 0;
         case SETTING_INT:
-                s->i = config_setting_type(from) == CONFIG_TYPE_INT ? config_setting_get_int(from) : config_setting_get_int64(from);
+                s->i = config_setting_type(from) == CONFIG_TYPE_INT ? config_setting_get_int(from)
+                                                                    : config_setting_get_int64(from);
                 return 0;
         case SETTING_FLOAT:
                 s->d = config_setting_get_float(from);
@@ -83,7 +84,8 @@ static int convert(const config_setting_t *from, const char *file, Setting **ret
         _cleanup_(setting_freep) Setting *s = NULL;
         int r;
 
-        r = setting_new(&s, types[config_setting_type(from)], config_setting_name(from), file, config_setting_source_line(from));
+        r = setting_new(&s, types[config_setting_type(from)], config_setting_name(from), file,
+                        config_setting_source_line(from));
         if (r < 0)
                 return r;
         r = convert_value(from, s);
@@ -191,7 +193,8 @@ static int make_instances(Config *c, ConfigProblems *problems) {
         if (!c->instances || !c->settings)
                 return -ENOMEM;
         for (size_t i = 0; i < plugins->n_children; i++)
-                if (config_check_instance(c->root, plugins->children[i], &c->instances[c->n_instances], &c->settings[c->n_instances], problems))
+                if (config_check_instance(c->root, plugins->children[i], &c->instances[c->n_instances],
+                                          &c->settings[c->n_instances], problems))
                         c->n_instances++;
         return 0;
 }
@@ -236,7 +239,8 @@ int config_load(Config **ret, const char *path, ConfigProblem **ret_problems, si
                 r = r < 0 ? r : e;
         }
         if (r >= 0 && count(root) > SETTING_NODES_MAX) {
-                config_problems_add(&problems, true, "", path, 0, "there are more than %d settings in all files", SETTING_NODES_MAX);
+                config_problems_add(&problems, true, "", path, 0, "there are more than %d settings in all files",
+                                    SETTING_NODES_MAX);
                 r = -E2BIG;
         }
         if (r >= 0)

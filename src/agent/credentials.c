@@ -69,7 +69,8 @@ static int tell_unreadable(int error, const char *file, char **ret_text) {
                                              "), then: chown root:tbagent %s; chmod 640 %s", file, file, file);
         if (error == -E2BIG)
                 return fail(error, ret_text, "%s is too large for an access token (" WHERE_IT_STANDS ")", file);
-        return fail(error, ret_text, "%s cannot be read (%s): chown root:tbagent %s; chmod 640 %s", file, strerror(-error), file, file);
+        return fail(error, ret_text, "%s cannot be read (%s): chown root:tbagent %s; chmod 640 %s", file,
+                    strerror(-error), file, file);
 }
 
 /* One line of visible characters; blanks and line ends around it are taken off. */
@@ -84,7 +85,8 @@ static int take_token(char *text, size_t size, const char *file, char **ret, cha
                 return fail(-ENODATA, ret_text, "%s is empty: put the access token into it (" WHERE_IT_STANDS ")", file);
         for (const char *p = begin; p < end; p++)
                 if ((unsigned char)*p <= 0x20 || *p == 0x7f)
-                        return fail(-EBADMSG, ret_text, "%s holds more than an access token: leave one line with the token in it", file);
+                        return fail(-EBADMSG, ret_text,
+                                    "%s holds more than an access token: leave one line with the token in it", file);
         *ret = strndup(begin, (size_t)(end - begin));
         return *ret ? 0 : -ENOMEM;
 }
@@ -114,7 +116,8 @@ int credentials_read(const Node *server, char **ret_username, char **ret_passwor
 
         find_sources(server, &s);
         if (s.n > 1)
-                r = fail(-EINVAL, &text, "there are two sources of credentials, %s and %s: take one away", s.list[0].what, s.list[1].what);
+                r = fail(-EINVAL, &text, "there are two sources of credentials, %s and %s: take one away",
+                         s.list[0].what, s.list[1].what);
         else if (s.n == 0 && node_string(server, "client_id", 0))
                 r = 0;
         else if (s.n == 0)

@@ -32,6 +32,7 @@ typedef struct OptionValue {
 
 void option_value_done(OptionValue *v);
 /* -EINVAL: told; -ENOMEM. Not for GROUP and MAP. */
-_must_check_ int option_value_parse(OptionValue *ret, const struct tbagent_option *o, const Setting *s, const char *path, Problems *p);
+_must_check_ int option_value_parse(OptionValue *ret, const struct tbagent_option *o, const Setting *s,
+                                    const char *path, Problems *p);
 /* The option's default, unset where it has none. Problems are told: a table may be wrong too. */
 _must_check_ int option_value_fallback(OptionValue *ret, const struct tbagent_option *o, const char *path, Problems *p);

@@ -43,7 +43,10 @@ static const struct tbagent_option key_option[] = {
         { .name = "key", .type = TBAGENT_STRING, .help = "telemetry key, where it is not the channel's name" }, { 0 }
 };
 static const struct tbagent_option prefix_option[] = {
-        { .name = "prefix", .type = TBAGENT_STRING, .help = "what the telemetry keys begin with, where it is not the channel's name" }, { 0 }
+        { .name = "prefix",
+          .type = TBAGENT_STRING,
+          .help = "what the telemetry keys begin with, where it is not the channel's name" },
+        { 0 }
 };
 
 void option_set_channel_options(const struct tbagent_option *table) {
@@ -132,7 +135,8 @@ static void tell_unknown(const Node *n, const Setting *s, Problems *p) {
 static int build(Node **ret, const Setting *group, bool absent, const char *path, const char *name,
                  const struct tbagent_option *const tables[static TABLES_MAX], unsigned depth, Problems *p);
 
-static int add_member(Slot *slot, const Setting *group, bool absent, const char *path, const char *name, unsigned depth, Problems *p) {
+static int add_member(Slot *slot, const Setting *group, bool absent, const char *path, const char *name,
+                      unsigned depth, Problems *p) {
         const struct tbagent_option *tables[TABLES_MAX] = { slot->option->members };
         Node **grown = reallocarray(slot->members, slot->n_members + 1, sizeof(*grown));
         int r;
