@@ -372,14 +372,25 @@ static int merge_report(const Setting *root, Setting *settings) {
         return setting_add(settings, TAKE_PTR(merged));
 }
 
-static void fill(const Setting *root, const Setting *instance, ConfigInstance *i) {
-        const Setting *telemetry = setting_child(root, "telemetry");
-        const char *order = text_of(instance, "order"), *intake = text_of(instance, "intake");
+/* telemetry.order is that of every instance without one of its own; its host marks the rows. */
+static int merge_order(const Setting *root, Setting *settings) {
+        const Setting *telemetry = setting_child(root, "telemetry"), *order = NULL;
+        Setting *copy;
+        int r;
 
-        i->enabled = bool_of(instance, "enabled", true);
-        i->optional = bool_of(instance, "optional", false);
-        if (!order && telemetry && telemetry->type == SETTING_GROUP)
-                order = text_of(telemetry, "order");
+        if (telemetry && telemetry->type == SETTING_GROUP)
+                order = setting_child(telemetry, "order");
+        if (!order || setting_child(settings, "order"))
+                return 0;
+        r = setting_copy(&copy, order);
+        return r < 0 ? r : setting_add(settings, copy);
+}
+
+static void fill(const Setting *settings, ConfigInstance *i) {
+        const char *order = text_of(settings, "order"), *intake = text_of(settings, "intake");
+
+        i->enabled = bool_of(settings, "enabled", true);
+        i->optional = bool_of(settings, "optional", false);
         i->strict_order = order && streq(order, "strict");
         if (!intake || size_parse(intake, &i->intake_rate) < 0)
                 i->intake_rate = INTAKE_RATE;
@@ -395,7 +406,7 @@ bool config_check_instance(const Setting *root, const Setting *instance, ConfigI
                 tell_instance(&i, instance, problems, " wants a group: write %s = { plugin = \"NAME\"; ... };", i.name);
                 return false;
         }
-        if (setting_copy(&settings, instance) < 0 || merge_report(root, settings) < 0)
+        if (setting_copy(&settings, instance) < 0 || merge_report(root, settings) < 0 || merge_order(root, settings) < 0)
                 return false;
         if (!name_is_plain(i.name))
                 tell_instance(
@@ -404,7 +415,7 @@ bool config_check_instance(const Setting *root, const Setting *instance, ConfigI
         else if (streq(i.name, "agent"))
                 tell_instance(&i, instance, problems, " cannot be called that: agent.* are the methods of tbagent itself");
         check_plugin(&i, instance, problems);
-        fill(root, instance, &i);
+        fill(settings, &i);
         if (setting_encoded_size(settings) > INSTANCE_SIZE_MAX)
                 tell_instance(&i, instance, problems, " has too many settings: they take more than %zu KiB",
                               INSTANCE_SIZE_MAX / KIB);

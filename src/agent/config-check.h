@@ -13,7 +13,7 @@ typedef struct ConfigInstance {
         bool strict_order;
         bool misconfigured; /* its part has a fatal problem found without the host */
         uint64_t intake_rate, intake_burst;
-        const Setting *settings; /* its whole group, `report` defaults of the top level merged in as "report" */
+        const Setting *settings; /* its whole group; `report` and `telemetry.order` of the top level merged in */
         const char *file; /* where it was set first */
         unsigned line;
 } ConfigInstance;

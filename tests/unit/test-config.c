@@ -225,6 +225,8 @@ static void test_example(void **state) {
         assert_int_equal(setting_lookup(boiler->settings, "sensors.boiler_temp.wide")->line, 9);
         off = config_instance(c, 1);
         assert_true(!off->enabled && off->strict_order);
+        assert_string_equal(setting_child(off->settings, "order")->s, "strict");
+        assert_string_equal(setting_child(boiler->settings, "order")->s, "live-first");
         assert_int_equal(off->intake_rate, MIB);
         assert_int_equal(setting_lookup(off->settings, "report.decimals")->i, 3);
 
