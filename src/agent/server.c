@@ -139,7 +139,8 @@ static int make_uplink(Server *s) {
         usec_t interval = (usec_t)node_int(n, "batch_interval");
         UplinkParams p = {
                 .loop = s->params.loop, .spool = s->params.spool, .client = s->client, .batch_interval = interval,
-                .batch_size = (size_t)node_int(n, "batch_size"), .window = 8, .clock_offset_ms = clock_offset,
+                .batch_size = (size_t)node_int(n, "batch_size"), .window = 8,
+                .backlog_rate = (unsigned)node_int(n, "backlog_rate"), .clock_offset_ms = clock_offset,
                 .clock_trusted = clock_trusted, .splay = identity_splay(s->params.digits, interval), .userdata = s,
         };
 
