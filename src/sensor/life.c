@@ -139,6 +139,7 @@ static void arm_sample(Life *l) {
 static void sampled(Life *l, int r) {
         if (r >= 0) {
                 l->retry = 0;
+                l->params.services->complained[0] = '\0';
                 tell(l, HOST_RUNNING, "");
         } else if (r == -EAGAIN) {
                 if (l->told == HOST_OPENING)

@@ -67,8 +67,12 @@ static void op_log(struct tbagent_host *h, int level, const char *text) {
         if (!text)
                 return;
         level = MIN(MAX(level, TBAGENT_ERROR), TBAGENT_DEBUG);
-        if (level <= TBAGENT_WARNING)
+        if (level <= TBAGENT_WARNING) {
                 snprintf(s->complaint, sizeof s->complaint, "%s", text);
+                if (streq(s->complaint, s->complained))
+                        return;
+                memcpy(s->complained, s->complaint, sizeof s->complained);
+        }
         services_say(s, level, "%s", text);
 }
 

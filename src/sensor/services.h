@@ -43,6 +43,7 @@ typedef struct Services {
         bool in_call, armed;
         int log_level;
         char complaint[256];
+        char complained[256]; /* the complaint that was logged last: it is not repeated until a sample is good */
         unsigned refused_told; /* bits of the kinds of mistakes */
         uint64_t rpc[SERVICES_RPC_MAX];
         size_t n_rpc;
