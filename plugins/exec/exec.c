@@ -4,7 +4,7 @@
  *
  *   periodic  sample() runs the command to its end, at most kill_after, and emits what it wrote. The sample fails
  *             when the command can't be run, ends with a failure or wrote nothing but bad lines; values written
- *             before that count.
+ *             before that count. What a call complains of is the reason the host shows, logged once.
  *   daemon    open() starts the command; its lines become rows as they come, one read() of up to 64 KiB for each
  *             turn of the host's loop. When it ends, it is started again after 1 s, doubled up to 60 s while it
  *             does not live for a minute. sample() gives no values and only fails while there is no command, so
@@ -145,7 +145,6 @@ static int command_start(Exec *e) {
                 start_tell(e, what, r);
                 return r;
         }
-        start_tell_reset();
         e->started_ns = e->heard_ns = tbagent_now(e->host);
         return 0;
 }
@@ -190,16 +189,13 @@ static int periodic_sample(Exec *e) {
         in_time = run_wait(e);
         status = command_finish(e, 0, &good, &bad);
         failure = in_time ? status_words(status, words) : "took longer than kill_after and was killed";
-        if (failure && !e->failure_told) {
-                snprintf(text, sizeof(text), "the command %s", failure);
-                tbagent_log(e->host, TBAGENT_WARNING, text);
-        }
-        e->failure_told = failure != NULL;
-        if (!in_time)
-                return -ETIMEDOUT;
-        if (failure)
-                return -EIO;
-        return good > 0 ? 0 : bad > 0 ? -EBADMSG : -EAGAIN;
+        if (!failure && good == 0 && bad > 0)
+                failure = "printed no good line";
+        if (!failure)
+                return 0;
+        snprintf(text, sizeof(text), "the command %s", failure);
+        tbagent_log(e->host, TBAGENT_WARNING, text);
+        return !in_time ? -ETIMEDOUT : status != 0 ? -EIO : -EBADMSG;
 }
 
 /* ---- daemon */
@@ -221,10 +217,10 @@ static void unwatch_all(Exec *e) {
 }
 
 static void on_end(struct tbagent_host *host, void *state, int fd, uint32_t events) {
-        char words[80], text[160];
         const char *failure;
         size_t good, bad;
         Exec *e = state;
+        char words[80];
         int status;
 
         (void)fd;
@@ -236,9 +232,9 @@ static void on_end(struct tbagent_host *host, void *state, int fd, uint32_t even
         restart_later(e);
         failure = e->silenced ? "was silent for too long and was killed" : status_words(status, words);
         e->silenced = false;
-        snprintf(text, sizeof(text), "the command %s; it is started again in %u s", failure ? failure : "ended",
+        snprintf(e->trouble, sizeof(e->trouble), "the command %s; it is started again in %u s", failure ? failure : "ended",
                  (unsigned)(e->delay_usec / 1000000));
-        tbagent_log(host, TBAGENT_WARNING, text);
+        tbagent_log(host, TBAGENT_WARNING, e->trouble);
 }
 
 static void on_stream(struct tbagent_host *host, void *state, int fd, uint32_t events) {
@@ -278,14 +274,15 @@ static void on_restart(struct tbagent_host *host, void *state, void *userdata) {
 }
 
 static int daemon_sample(Exec *e) {
-        if (e->child.guard == 0)
+        if (e->child.guard == 0) {
+                tbagent_log(e->host, TBAGENT_WARNING, e->trouble); /* the reason, in the words that the log has */
                 return -ECHILD;
-        if (e->silence_usec > 0 && tbagent_now(e->host) - e->heard_ns > (int64_t)e->silence_usec * 1000) {
+        }
+        if (e->silence_usec > 0 && !e->silenced && tbagent_now(e->host) - e->heard_ns > (int64_t)e->silence_usec * 1000) {
                 e->silenced = true;
                 kill(-e->child.guard, SIGKILL); /* on_end() does the rest */
-                return -ETIMEDOUT;
         }
-        return -EAGAIN;
+        return 0;
 }
 
 /* ---- verbs */

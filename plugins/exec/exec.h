@@ -25,7 +25,7 @@ typedef struct Exec {
         int64_t started_ns, heard_ns; /* when it was started, when it wrote last */
         uint64_t delay_usec;          /* daemon: before the next start; 0: the next failure is the first */
         bool silenced;                /* daemon: killed because it was silent */
-        bool failure_told;            /* periodic: that it ends with a failure, until it does not */
+        char trouble[512];            /* why there is no command now */
 
         int64_t window_ns; /* of the limit for stderr */
         unsigned n_window, n_dropped;
@@ -36,7 +36,5 @@ extern const struct tbagent_option exec_options[];
 /* 0; -EINVAL after telling what is wrong; -ENOMEM. */
 int exec_configure(Exec *e);
 void exec_unconfigure(Exec *e);
-/* Says why it does not start (what NULL: the program can't be run), and what may help; the same words once until
- * start_tell_reset(). */
+/* Says why it does not start (what NULL: the program can't be run), and what may help. */
 void start_tell(Exec *e, const char *what, int error);
-void start_tell_reset(void);

@@ -29,15 +29,8 @@ static const char *const passed_on[] = {"PATH", "HOME", "USER", "LOGNAME", "LANG
 #define N_PASSED_ON (sizeof(passed_on) / sizeof(passed_on[0]))
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-static char told[512]; /* of start_tell(): the process outlives failed open() calls */
-
-void start_tell_reset(void) {
-        *told = 0;
-}
-
 void start_tell(Exec *e, const char *what, int error) {
         const char *program = e->params.argv[0], *hint = "";
-        char text[sizeof(told)];
 
         if (what)
                 hint = "";
@@ -49,11 +42,8 @@ void start_tell(Exec *e, const char *what, int error) {
                 hint = "; it has to be executable (chmod +x) for the user tbagent";
         else if (error == -ENOENT && strchr(program, ' '))
                 hint = "; write program and arguments as a list, [\"program\", \"argument\"], or set shell = true";
-        snprintf(text, sizeof(text), "%s: %s: %s%s", program, what ? what : "cannot run it", strerrordesc_np(-error), hint);
-        if (strcmp(text, told) == 0)
-                return;
-        memcpy(told, text, sizeof(told));
-        tbagent_log(e->host, TBAGENT_WARNING, text);
+        snprintf(e->trouble, sizeof(e->trouble), "%s: %s: %s%s", program, what ? what : "cannot run it", strerrordesc_np(-error), hint);
+        tbagent_log(e->host, TBAGENT_WARNING, e->trouble);
 }
 
 static size_t strings_count(struct tbagent_host *host, const char *option) {

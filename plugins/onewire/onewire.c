@@ -89,20 +89,12 @@ static int bus_list(const char *path, Bus *ret) {
         return master ? 0 : -ENODEV;
 }
 
-/* Told once until a bus has been there: open is tried again and again. */
+/* Said at each call that fails for it: the host makes it the reason and logs it once. */
 static int bus_missing(struct tbagent_host *host, const char *path, int error) {
-        static int told;
         char text[512];
 
-        if (error == told)
-                return error;
-        told = error;
-        if (error == -ENODEV)
-                tbagent_log(host, TBAGENT_WARNING, BUS_HINT);
-        else if (error < 0) {
-                snprintf(text, sizeof(text), "%s: %s", path, strerrordesc_np(-error));
-                tbagent_log(host, TBAGENT_WARNING, text);
-        }
+        snprintf(text, sizeof(text), "%s: %s", path, strerrordesc_np(-error));
+        tbagent_log(host, TBAGENT_WARNING, error == -ENODEV ? BUS_HINT : text);
         return error;
 }
 
@@ -244,8 +236,10 @@ static int onewire_sample(struct tbagent_host *host, void *state) {
                 return -EAGAIN;
         }
         o->empty_told = false;
-        /* A probe that is missing is no missing bus. */
-        return n_good > 0 ? 0 : first == -ENODEV ? -EIO : first;
+        if (n_good > 0)
+                return 0;
+        tbagent_log(host, TBAGENT_WARNING, n_read == 1 ? "its probe gives no reading" : "none of its probes gives a reading");
+        return first == -ENODEV ? -EIO : first; /* a probe that is missing is no missing bus */
 }
 
 static void onewire_close(struct tbagent_host *host, void *state) {
@@ -290,7 +284,8 @@ static int onewire_open(struct tbagent_host *host, void **ret_state) {
                 return -ENOMEM;
         o->path = tbagent_string(host, node, "path", 0);
         r = bus_list(o->path, &bus);
-        bus_missing(host, o->path, r < 0 ? r : 0);
+        if (r < 0)
+                bus_missing(host, o->path, r);
         for (size_t i = 0; r >= 0 && (sensor = tbagent_member(host, node, "sensors", i)); i++)
                 r = sensor_configure(host, o, sensor);
         if (r < 0) {

@@ -177,6 +177,7 @@ static void test_bare_needs_key(void **state) {
 
         assert_int_equal(run(f, "echo 21.5"), -EBADMSG);
         assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "a line of its output is no JSON object: 21.5"), 1);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "the command printed no good line"), 1);
         assert_int_equal(harness_emits(f->harness), 0);
 }
 
@@ -300,7 +301,7 @@ static void test_no_newline(void **state) {
         assert_int_equal(emitted(f, "n", EMIT_INT)->i, 123);
         assert_int_equal(run(f, "printf 12; kill -9 $$"), -EIO); /* cut in the middle: perhaps it was 123 */
         assert_int_equal(harness_count(f->harness, "n"), 1);
-        assert_int_equal(run(f, "true"), -EAGAIN); /* nothing to say is no fault */
+        assert_int_equal(run(f, "true"), 0); /* nothing to say is no fault */
 }
 
 /* ---- running it */
@@ -314,12 +315,12 @@ static void test_status(void **state) {
         assert_int_equal(harness_sample(f->harness), -EIO);
         assert_int_equal(harness_sample(f->harness), -EIO);
         assert_int_equal(harness_count(f->harness, "a"), 2);
-        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "the command ended with status 3"), 1);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "the command ended with status 3"), 2); /* the host's reason, each time */
         tree_put(f->dir, "stop", "");
         assert_int_equal(harness_sample(f->harness), 0);
         tree_put(f->dir, "stop", NULL);
         assert_int_equal(harness_sample(f->harness), -EIO);
-        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "the command ended with status 3"), 2);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "the command ended with status 3"), 3);
         harness_close(f->harness);
         assert_int_equal(run(f, "kill -SEGV $$"), -EIO);
         assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "was killed by signal 11 (Segmentation fault)"), 1);
@@ -356,7 +357,7 @@ static void test_absent(void **state) {
         option(f, "command", "/usr/local/bin/not there at all");
         for (int i = 0; i < 3; i++)
                 assert_int_equal(harness_open(f->harness), -ENOENT);
-        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "write program and arguments as a list"), 1);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "write program and arguments as a list"), 3);
         option(f, "command", "/home/pi/read.sh");
         assert_int_equal(harness_open(f->harness), -ENOENT);
         assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "the service sees no home folders"), 1);
@@ -415,6 +416,11 @@ static void test_arguments(void **state) {
         harness_close(f->harness);
 }
 
+/* As in /proc/PID/status, without 32 and 33: libc keeps those for itself, so what make left there stays. */
+static uint64_t signal_set(const Emit *e) {
+        return strtoull(e->text, NULL, 16) & ~UINT64_C(0x180000000);
+}
+
 /* What the command finds when it starts. */
 static void test_surroundings(void **state) {
         struct rlimit data, low;
@@ -456,8 +462,8 @@ static void test_surroundings(void **state) {
         assert_string_equal(emitted(f, "x.dir", EMIT_STRING)->text, f->dir);
         assert_string_equal(emitted(f, "x.data", EMIT_STRING)->text, hard);
         assert_int_equal(emitted(f, "x.fds", EMIT_INT)->i, 4); /* 0, 1, 2 and the folder itself */
-        assert_string_equal(emitted(f, "x.SigBlk:", EMIT_STRING)->text, "0000000000000000");
-        assert_string_equal(emitted(f, "x.SigIgn:", EMIT_STRING)->text, "0000000000000000");
+        assert_int_equal(signal_set(emitted(f, "x.SigBlk:", EMIT_STRING)), 0);
+        assert_int_equal(signal_set(emitted(f, "x.SigIgn:", EMIT_STRING)), 0);
 }
 
 static void test_stderr(void **state) {
@@ -491,7 +497,7 @@ static void test_daemon(void **state) {
         option(f, "dir", f->dir);
         daemon_open(f, "echo '{\"up\":1}'; exec cat fifo");
         turn_until(f, "up", 1);
-        assert_int_equal(harness_sample(f->harness), -EAGAIN);
+        assert_int_equal(harness_sample(f->harness), 0);
         fd = open(fifo, O_WRONLY | O_CLOEXEC);
         assert_true(fd >= 0);
         assert_int_equal(write(fd, "{\"a\":1}\n{\"a\":2}\n{\"b\"", 20), 20); /* a line comes in two parts */
@@ -504,6 +510,7 @@ static void test_daemon(void **state) {
         close(fd);
         turn_until_logged(f, TBAGENT_WARNING, "the command ended; it is started again in 1 s");
         assert_int_equal(harness_sample(f->harness), -ECHILD);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "the command ended; it is started again in 1 s"), 2);
         harness_close(f->harness);
 }
 
@@ -540,7 +547,7 @@ static void test_restart_fails(void **state) {
                 assert_int_equal(usec, s * 1000000);
                 assert_int_equal(harness_sample(f->harness), -ECHILD);
         }
-        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "cannot go to its dir"), 1);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "cannot go to its dir"), 6); /* three starts, three samples */
         harness_close(f->harness);
 }
 
@@ -552,7 +559,7 @@ static void test_closes_stdout(void **state) {
         while (harness_turn(f->harness, 100))
                 ;
         assert_int_equal(harness_count(f->harness, "a"), 1);
-        assert_int_equal(harness_sample(f->harness), -EAGAIN); /* it lives */
+        assert_int_equal(harness_sample(f->harness), 0); /* it lives */
         harness_close(f->harness);
 }
 
@@ -579,9 +586,12 @@ static void test_silence(void **state) {
         daemon_open(f, "echo '{\"a\":1}'; exec sleep 1000");
         turn_until(f, "a", 1);
         harness_set_now(f->harness, start + 30 * SECOND);
-        assert_int_equal(harness_sample(f->harness), -EAGAIN);
+        assert_int_equal(harness_sample(f->harness), 0);
+        while (harness_turn(f->harness, 100))
+                ;
+        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, ""), 0);
         harness_set_now(f->harness, start + 31 * SECOND);
-        assert_int_equal(harness_sample(f->harness), -ETIMEDOUT);
+        assert_int_equal(harness_sample(f->harness), 0);
         turn_until_logged(f, TBAGENT_WARNING, "was silent for too long and was killed; it is started again in 1 s");
         harness_close(f->harness);
 }
