@@ -12,44 +12,21 @@
 #define CHECK_TIMEOUT (20 * USEC_PER_SEC)
 #define ONCE_TIMEOUT (60 * USEC_PER_SEC)
 
-/* ---- problems, gathered so that they can be told in the order of the file */
-
-typedef struct Problems {
-        ConfigProblem *list;
-        size_t n;
-} Problems;
-
+/* What a host tells: without a place of its own it is told of the line where its instance begins. */
 static void add_problem(void *userdata, const ConfigInstance *instance, bool fatal, const char *file, unsigned line,
                         const char *text) {
-        Problems *p = userdata;
-        ConfigProblem *list = reallocarray(p->list, p->n + 1, sizeof(*list));
-        ConfigProblem *last;
+        ConfigProblems *p = userdata;
 
-        if (!list)
-                return;
-        p->list = list;
-        last = &list[p->n];
-        *last = (ConfigProblem){ .fatal = fatal, .instance = strdup(instance->name), .line = line };
-        last->file = strdup(file ? file : instance->file ? instance->file : "");
-        if (!file)
-                last->line = instance->line;
-        if (file ? asprintf(&last->text, "%s", text) < 0 : asprintf(&last->text, "plugins.%s: %s", instance->name, text) < 0)
-                last->text = NULL;
-        p->n++;
+        if (file)
+                config_problems_add(p, fatal, instance->name, file, line, "%s", text);
+        else
+                config_problems_add(p, fatal, instance->name, instance->file, instance->line, "plugins.%s: %s", instance->name, text);
 }
 
-static int compare(const void *va, const void *vb) {
-        const ConfigProblem *a = va, *b = vb;
-        int r = strcmp(a->file ? a->file : "", b->file ? b->file : "");
-
-        return r ? r : (a->line > b->line) - (a->line < b->line);
-}
-
-static size_t print_problems(Problems *p) {
+static size_t print_problems(ConfigProblems *p) {
         size_t fatal = 0;
 
-        if (p->n > 0)
-                qsort(p->list, p->n, sizeof(*p->list), compare);
+        config_problems_sort(p);
         for (size_t i = 0; i < p->n; i++) {
                 _cleanup_(freep) char *text = config_problem_text(&p->list[i]);
                 fprintf(stderr, "%s\n", text ? text : "out of memory");
@@ -58,9 +35,21 @@ static size_t print_problems(Problems *p) {
         return fatal;
 }
 
-static ProbeParams probe_params(const CheckParams *params, const Config *config, Problems *problems) {
+static ProbeParams probe_params(const CheckParams *params, const Config *config, ConfigProblems *problems) {
         return (ProbeParams){ .config = config, .host_path = params->host_path, .plugin_dirs = params->plugin_dirs,
                               .log_level = params->log_level, .problem = add_problem, .userdata = problems };
+}
+
+/* A connection would fail at once for want of these: no mistake of the file, but worth a line. */
+static void check_credentials(const Config *config, ConfigProblems *problems, const char *path) {
+        _cleanup_(freep) char *username = NULL, *password = NULL, *text = NULL;
+
+        if (config_url(config) && config_credentials(config, &username, &password, &text) < 0)
+                config_problems_add(problems, false, "", path, 0, "%s", text ? text : "there are no credentials for the server");
+        if (password)
+                explicit_bzero(password, strlen(password));
+        if (username)
+                explicit_bzero(username, strlen(username));
 }
 
 static void print_summary(const Config *config, const char *path) {
@@ -75,7 +64,7 @@ static void print_summary(const Config *config, const char *path) {
 
 int check_configuration(const CheckParams *params) {
         _cleanup_(config_freep) Config *config = NULL;
-        Problems problems = { 0 };
+        ConfigProblems problems = { 0 };
         size_t fatal;
         int r;
 
@@ -85,6 +74,7 @@ int check_configuration(const CheckParams *params) {
                 p.mode = MODE_CHECK;
                 p.timeout = CHECK_TIMEOUT;
                 r = probe_run(&p);
+                check_credentials(config, &problems, params->config_path);
         }
         fatal = print_problems(&problems);
         config_problems_free(problems.list, problems.n);
@@ -100,7 +90,7 @@ int check_configuration(const CheckParams *params) {
 /* ---- once */
 
 typedef struct Once {
-        Problems problems; /* first: add_problem() gets it */
+        ConfigProblems problems; /* first: add_problem() gets it */
         int64_t offset_ns; /* REALTIME - BOOTTIME */
         uint64_t points;
         const ConfigInstance *instance;

@@ -145,7 +145,8 @@ static void on_declare(Instance *i, const Frame *f) {
         KeysConflict with;
         char text[512];
 
-        if (keys_declare(i->params.keys, f->f[0].data, i->params.owner, f->f[1].data, (unsigned)f->f[2].u, &with) != 1)
+        if (keys_declare(i->params.keys, f->f[0].data, i->params.owner, f->f[1].data, (unsigned)f->f[2].u, &with) != 1 ||
+            with.owner == i->params.owner) /* within one instance the host itself looks */
                 return;
         snprintf(text, sizeof(text), "%s:%u: key \"%s\" is also made at %s:%u%s%s: give one of them another name (key = \"...\")",
                  f->f[1].data, (unsigned)f->f[2].u, with.with, with.file, with.line, with.generated_from ? ", from " : "",
