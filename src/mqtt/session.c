@@ -24,10 +24,10 @@
  * and settled only by a CONNACK; else it is 5's turn again. A server that ever took 5 is asked for nothing
  * else unless it says so.
  *
- * In flight: ids rise by one, so the table is a ring and an answer finds its entry by subtraction. An entry
- * leaves by its answer or with the connection, whatever the library does or forgets: each context is told
- * exactly once. The PUBACK timer looks at the oldest entry alone, and counts from when it became the oldest
- * (a slow link that still moves is no dead link); it is armed lazily, an acknowledgement costs no timer.
+ * In flight: an entry leaves by its answer or with the connection, whatever the library does or forgets: each
+ * context is told exactly once. The PUBACK timer looks at the oldest entry alone, and counts from when it
+ * became the oldest (a slow link that still moves is no dead link); it is armed lazily, an acknowledgement
+ * costs no timer.
  *
  * Not done here: anything that survives a connection (clean start always, no queue while offline). The spool
  * is the truth; SESSION_LOST means "send it again". */
@@ -36,6 +36,7 @@
 #include <stdio.h>
 #include <sys/random.h>
 
+#include "mqtt/flight.h"
 #include "mqtt/link.h"
 #include "mqtt/session.h"
 
@@ -54,13 +55,6 @@ typedef enum Phase { PHASE_RESOLVING, PHASE_CONNECTING, PHASE_PROBING } Phase;
 
 typedef enum ProbeCause { CAUSE_FAILED, CAUSE_CLOSED, CAUSE_TIMEOUT } ProbeCause;
 
-typedef enum EntryKind { ENTRY_DONE, ENTRY_PUBLISH, ENTRY_SUBSCRIBE } EntryKind;
-
-typedef struct Entry {
-        uint64_t context;
-        EntryKind kind;
-} Entry;
-
 struct Session {
         SessionParams params; /* texts of it are not kept */
         Endpoint endpoint;
@@ -77,9 +71,8 @@ struct Session {
         uint64_t connections, downlinks;
         usec_t connected_at;
 
-        Entry entries[LINK_IN_FLIGHT];
-        uint32_t first_id, n_entries;
-        usec_t first_since;
+        Flight flight;
+        usec_t oldest_since; /* when its oldest entry became that */
 };
 
 static usec_t now(const Session *s) {
@@ -88,48 +81,31 @@ static usec_t now(const Session *s) {
 
 /* ---- what is in flight */
 
-static Entry *entry_at(Session *s, uint32_t id) {
-        return &s->entries[id % LINK_IN_FLIGHT];
-}
-
-static void entry_push(Session *s, EntryKind kind, uint64_t context) {
-        *entry_at(s, s->first_id + s->n_entries) = (Entry){ .context = context, .kind = kind };
-        if (s->n_entries++ == 0)
-                s->first_since = now(s);
+static void flight_add(Session *s, FlightKind kind, uint64_t context) {
+        if (s->flight.n == 0)
+                s->oldest_since = now(s);
+        flight_push(&s->flight, kind, context);
         if (!loop_timer_armed(s->ack_timer))
-                loop_timer_arm(s->ack_timer, s->first_since + s->params.ack_timeout, USEC_PER_SEC / 4);
+                loop_timer_arm(s->ack_timer, s->oldest_since + s->params.ack_timeout, USEC_PER_SEC / 4);
 }
 
-/* Marks id done and gives its context. -ENOENT: it has none, or had its answer. */
-static int entry_take(Session *s, uint32_t id, EntryKind kind, uint64_t *ret_context) {
-        Entry *e = entry_at(s, id);
+static bool flight_answer(Session *s, uint32_t id, FlightKind kind, uint64_t *ret_context) {
+        int r = flight_take(&s->flight, id, kind, ret_context);
 
-        if (id - s->first_id >= s->n_entries || e->kind != kind)
-                return -ENOENT;
-        e->kind = ENTRY_DONE;
-        *ret_context = e->context;
-        if (id != s->first_id)
-                return 0;
-        while (s->n_entries > 0 && entry_at(s, s->first_id)->kind == ENTRY_DONE) {
-                s->first_id++;
-                s->n_entries--;
-        }
-        s->first_since = now(s);
-        return 0;
+        if (r > 0)
+                s->oldest_since = now(s);
+        return r >= 0;
 }
 
-static void entries_lose(Session *s) {
+static void flight_lose(Session *s) {
+        FlightEntry e;
+
         loop_timer_disarm(s->ack_timer);
-        while (s->n_entries > 0) {
-                Entry e = *entry_at(s, s->first_id);
-
-                s->first_id++;
-                s->n_entries--;
-                if (e.kind == ENTRY_PUBLISH)
+        while (flight_pop(&s->flight, &e))
+                if (e.kind == FLIGHT_PUBLISH)
                         s->params.events.published(s->params.userdata, e.context, SESSION_LOST);
-                else if (e.kind == ENTRY_SUBSCRIBE)
+                else
                         s->params.events.subscribed(s->params.userdata, e.context, NULL, 0);
-        }
 }
 
 /* ---- waiting */
@@ -188,13 +164,12 @@ static void wait_for(Session *s, usec_t delay, SessionReason reason, int code, c
 
         s->state = SESSION_WAITING;
         link_drop(s->link);
-        entries_lose(s);
+        flight_lose(s);
         loop_timer_arm(s->timer, retry, 10 * USEC_PER_MSEC);
         s->params.events.state(s->params.userdata, SESSION_WAITING, reason, code, text, retry);
 }
 
-static void wait_after(Session *s, SessionReason reason, int code, const char *format, ...) _printf_(4, 5);
-static void wait_after(Session *s, SessionReason reason, int code, const char *format, ...) {
+static _printf_(4, 5) void wait_after(Session *s, SessionReason reason, int code, const char *format, ...) {
         char text[TEXT_MAX];
         va_list ap;
 
@@ -367,9 +342,9 @@ static void on_lost(Session *s, int code) {
 
 static void on_ack_timer(void *userdata) {
         Session *s = userdata;
-        usec_t due = s->first_since + s->params.ack_timeout;
+        usec_t due = s->oldest_since + s->params.ack_timeout;
 
-        if (s->n_entries == 0)
+        if (s->flight.n == 0)
                 return;
         if (now(s) < due) {
                 loop_timer_arm(s->ack_timer, due, USEC_PER_SEC / 4);
@@ -388,7 +363,7 @@ static void on_published(Session *s, uint32_t id, int code) {
                 on_lost(s, LINK_CLOSED);
                 return;
         }
-        if (entry_take(s, id, ENTRY_PUBLISH, &context) == 0)
+        if (flight_answer(s, id, FLIGHT_PUBLISH, &context))
                 s->params.events.published(s->params.userdata, context, code);
 }
 
@@ -397,7 +372,7 @@ static void on_subscribed(Session *s, const LinkEvent *event) {
 
         if (event->n == 0)
                 on_lost(s, LINK_CLOSED);
-        else if (entry_take(s, event->id, ENTRY_SUBSCRIBE, &context) == 0)
+        else if (flight_answer(s, event->id, FLIGHT_SUBSCRIBE, &context))
                 s->params.events.subscribed(s->params.userdata, context, event->codes, event->n);
 }
 
@@ -497,11 +472,6 @@ static int session_link(Session *s, const SessionParams *params) {
         return link_new(&s->link, &link);
 }
 
-static void usec_default(usec_t *value, usec_t fallback) {
-        if (*value == 0)
-                *value = fallback;
-}
-
 int session_new(Session **ret, const SessionParams *params) {
         _cleanup_(session_freep) Session *s = NULL;
         int r;
@@ -513,13 +483,12 @@ int session_new(Session **ret, const SessionParams *params) {
                 return -ENOMEM;
         s->params = *params;
         s->params.url = s->params.client_id = s->params.ca_file = s->params.cert_file = s->params.key_file = NULL;
-        usec_default(&s->params.keepalive, 30 * USEC_PER_SEC);
-        usec_default(&s->params.connect_timeout, 20 * USEC_PER_SEC);
-        usec_default(&s->params.ack_timeout, 15 * USEC_PER_SEC);
-        usec_default(&s->params.backoff_min, USEC_PER_SEC);
-        usec_default(&s->params.backoff_max, 120 * USEC_PER_SEC);
-        if (s->params.message_max == 0)
-                s->params.message_max = MIB + 64 * KIB;
+        s->params.keepalive = params->keepalive ?: 30 * USEC_PER_SEC;
+        s->params.connect_timeout = params->connect_timeout ?: 20 * USEC_PER_SEC;
+        s->params.ack_timeout = params->ack_timeout ?: 15 * USEC_PER_SEC;
+        s->params.backoff_min = params->backoff_min ?: USEC_PER_SEC;
+        s->params.backoff_max = params->backoff_max ?: 120 * USEC_PER_SEC;
+        s->params.message_max = params->message_max ?: MIB + 64 * KIB;
         s->protocol = params->protocol ? params->protocol : 5;
 
         r = endpoint_parse(params->url, &s->endpoint);
@@ -558,7 +527,7 @@ int session_stop(Session *s, usec_t wait) {
 
         s->state = SESSION_IDLE;
         loop_timer_disarm(s->timer);
-        entries_lose(s);
+        flight_lose(s);
         s->params.events.state(s->params.userdata, SESSION_IDLE, SESSION_OK, 0, "stopped", 0);
         return r;
 }
@@ -571,18 +540,20 @@ void session_reconnect(Session *s, usec_t delay) {
         wait_for(s, delay, SESSION_OK, 0, "the session is opened anew");
 }
 
+static int flight_room(const Session *s) {
+        return s->state != SESSION_CONNECTED ? -ENOTCONN : s->flight.n == FLIGHT_MAX ? -EAGAIN : 0;
+}
+
 int session_publish(Session *s, const char *topic, const void *payload, size_t size, int qos, uint64_t context) {
         int r;
 
         assert(qos == 0 || qos == 1);
-        if (s->state != SESSION_CONNECTED)
-                return -ENOTCONN;
-        if (s->n_entries == LINK_IN_FLIGHT)
-                return -EAGAIN;
-        r = link_publish(s->link, s->first_id + s->n_entries, topic, payload, size, qos);
+        r = flight_room(s);
+        if (r == 0)
+                r = link_publish(s->link, flight_next(&s->flight), topic, payload, size, qos);
         if (r < 0)
                 return r;
-        entry_push(s, ENTRY_PUBLISH, context);
+        flight_add(s, FLIGHT_PUBLISH, context);
         return 0;
 }
 
@@ -590,14 +561,12 @@ int session_subscribe(Session *s, const char *const *topics, size_t n, uint64_t 
         int r;
 
         assert(n > 0 && n <= LINK_TOPICS);
-        if (s->state != SESSION_CONNECTED)
-                return -ENOTCONN;
-        if (s->n_entries == LINK_IN_FLIGHT)
-                return -EAGAIN;
-        r = link_subscribe(s->link, s->first_id + s->n_entries, topics, n);
+        r = flight_room(s);
+        if (r == 0)
+                r = link_subscribe(s->link, flight_next(&s->flight), topics, n);
         if (r < 0)
                 return r;
-        entry_push(s, ENTRY_SUBSCRIBE, context);
+        flight_add(s, FLIGHT_SUBSCRIBE, context);
         return 0;
 }
 
