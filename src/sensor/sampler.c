@@ -329,41 +329,43 @@ static int value_check(const Value *v, bool ruled, const char **ret_why) {
         return 0;
 }
 
-int sampler_emit(Sampler *s, const char *key, const Value *v) {
-        const char *why = "not a value";
-        Key *k;
+static int key_for(Sampler *s, Key **ret, const char *name) {
+        const char *why = "";
         int r;
 
         if (!s->in_call)
-                return emit_refused(s, key, -EINVAL, "emitted outside a call");
-        r = keytable_get(&s->keys, &k, key, false, &why);
+                return emit_refused(s, name, -EINVAL, "emitted outside a call");
+        r = keytable_get(&s->keys, ret, name, false, &why);
+        return r < 0 ? emit_refused(s, name, r, why) : 0;
+}
+
+static int emit_plain(Sampler *s, Key *k, const Value *v) {
+        int r = main_add(s, k, v, k->rules ? k->rules->decimals : -1);
+
+        if (r == 0 && k->health != KEY_GOOD)
+                key_health(s, k, KEY_GOOD, NULL);
+        return r;
+}
+
+int sampler_emit(Sampler *s, const char *key, const Value *v) {
+        const char *why = "not a value";
+        Key *k;
+        int r = key_for(s, &k, key);
+
         if (r < 0)
-                return emit_refused(s, key, r, why);
+                return r;
         r = value_check(v, k->state != NULL, &why);
-        if (r < 0)
-                return emit_refused(s, key, r, why);
-        if (k->rules && k->rules->drop)
-                return 0;
-        if (k->state)
-                r = emit_ruled(s, k, v);
-        else {
-                r = main_add(s, k, v, k->rules ? k->rules->decimals : -1);
-                if (r == 0 && k->health != KEY_GOOD)
-                        key_health(s, k, KEY_GOOD, NULL);
-        }
+        if (r == 0 && !(k->rules && k->rules->drop))
+                r = k->state ? emit_ruled(s, k, v) : emit_plain(s, k, v);
         return r < 0 ? emit_refused(s, key, r, why) : 0;
 }
 
 int sampler_bad(Sampler *s, const char *key, const char *reason) {
-        const char *why = "";
         Key *k;
-        int r;
+        int r = key_for(s, &k, key);
 
-        if (!s->in_call)
-                return emit_refused(s, key, -EINVAL, "emitted outside a call");
-        r = keytable_get(&s->keys, &k, key, false, &why);
         if (r < 0)
-                return emit_refused(s, key, r, why);
+                return r;
         if (k->state)
                 report_interrupt(k->state);
         if (k->health != KEY_BAD && !(k->rules && k->rules->drop))
