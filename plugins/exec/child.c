@@ -75,7 +75,8 @@ static Failure command_exec(const ChildParams *p, pid_t guard, int out, int err)
                 setrlimit(RLIMIT_DATA, &data);
         }
         null = open("/dev/null", O_RDWR);
-        if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 || dup2(err >= 0 ? err : null, STDERR_FILENO) < 0)
+        if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
+            dup2(err >= 0 ? err : null, STDERR_FILENO) < 0)
                 return (Failure){STAGE_SETUP, errno};
         if (close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0) /* all of ours are so already, those of libraries may not be */
                 for (int fd = 3; fd < 1024; fd++)

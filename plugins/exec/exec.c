@@ -26,16 +26,16 @@
 
 #include "exec.h"
 
-#define LINE_MAX_SIZE 65536
-#define STDERR_LINE_MAX 1000
-#define STDERR_WINDOW_NS INT64_C(10000000000)
+#define LINE_MAX_SIZE       65536
+#define STDERR_LINE_MAX     1000
+#define STDERR_WINDOW_NS    INT64_C(10000000000)
 #define STDERR_WINDOW_LINES 20
-#define DRAIN_READS 64
-#define GRACE_MSEC 1000
-#define DELAY_FIRST_USEC UINT64_C(1000000)
-#define DELAY_MAX_USEC UINT64_C(60000000)
-#define HEALTHY_NS INT64_C(60000000000)
-#define CALL_MARGIN_USEC UINT64_C(5000000)
+#define DRAIN_READS         64
+#define GRACE_MSEC          1000
+#define DELAY_FIRST_USEC    UINT64_C(1000000)
+#define DELAY_MAX_USEC      UINT64_C(60000000)
+#define HEALTHY_NS          INT64_C(60000000000)
+#define CALL_MARGIN_USEC    UINT64_C(5000000)
 
 /* ---- what the command writes */
 
@@ -334,7 +334,8 @@ static int exec_open(struct tbagent_host *host, void **ret_state) {
         e->child = CHILD_NONE;
         r = exec_configure(e);
         if (r == 0)
-                r = values_new(&e->values, host, tbagent_string(host, options, "key", 0), tbagent_string(host, options, "prefix", 0));
+                r = values_new(&e->values, host, tbagent_string(host, options, "key", 0),
+                               tbagent_string(host, options, "prefix", 0));
         if (r == 0)
                 r = lines_init(&e->out, LINE_MAX_SIZE);
         if (r == 0)

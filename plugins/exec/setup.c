@@ -11,7 +11,8 @@ const struct tbagent_option exec_options[] = {
         {"command", TBAGENT_STRINGS, TBAGENT_REQUIRED, NULL, 0, 0, NULL, NULL,
          "program and arguments as a list, no shell in between; with shell = true one line for /bin/sh", NULL},
         {"mode", TBAGENT_STRING, 0, "periodic", 0, 0, "periodic|daemon", NULL,
-         "periodic: run for every sample; daemon: started once, its lines are taken as they come, started again when it ends", NULL},
+         "periodic: run for every sample; daemon: started once, its lines are taken as they come, started again when it ends",
+         NULL},
         {"shell", TBAGENT_BOOL, 0, "false", 0, 0, NULL, NULL, "command is one string for /bin/sh -c", NULL},
         {"key", TBAGENT_STRING, 0, NULL, 0, 0, NULL, NULL, "telemetry key of lines that are one bare value, such as 21.5", NULL},
         {"prefix", TBAGENT_STRING, 0, NULL, 0, 0, NULL, NULL, "put before every key that the command writes", NULL},
@@ -25,8 +26,9 @@ const struct tbagent_option exec_options[] = {
 };
 
 /* What the command gets of our environment; systemd's sockets, credentials and watchdog are none of its business. */
-static const char *const passed_on[] = {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "LC_NUMERIC", "TZ", "TMPDIR"};
-#define N_PASSED_ON (sizeof(passed_on) / sizeof(passed_on[0]))
+static const char *const passed_on[] = {"PATH",   "HOME",     "USER",       "LOGNAME", "LANG",
+                                        "LC_ALL", "LC_CTYPE", "LC_NUMERIC", "TZ",      "TMPDIR"};
+#define N_PASSED_ON  (sizeof(passed_on) / sizeof(passed_on[0]))
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 void start_tell(Exec *e, const char *what, int error) {
@@ -42,7 +44,8 @@ void start_tell(Exec *e, const char *what, int error) {
                 hint = "; it has to be executable (chmod +x) for the user tbagent";
         else if (error == -ENOENT && strchr(program, ' '))
                 hint = "; write program and arguments as a list, [\"program\", \"argument\"], or set shell = true";
-        snprintf(e->trouble, sizeof(e->trouble), "%s: %s: %s%s", program, what ? what : "cannot run it", strerrordesc_np(-error), hint);
+        snprintf(e->trouble, sizeof(e->trouble), "%s: %s: %s%s", program, what ? what : "cannot run it", strerrordesc_np(-error),
+                 hint);
         tbagent_log(e->host, TBAGENT_WARNING, e->trouble);
 }
 

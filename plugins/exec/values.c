@@ -25,9 +25,9 @@
 #include "values.h"
 
 #define ROW_KEYS 64
-#define KEY_SIZE 1100 /* 255 UTF-16 units are at most 765 bytes; longer ones are the host's to refuse */
-#define TS_MIN INT64_C(100000000000)  /* 1973; seconds in place of milliseconds are below it until the year 5138 */
-#define TS_MAX INT64_C(4102444800000) /* 2100 */
+#define KEY_SIZE 1100                   /* 255 UTF-16 units are at most 765 bytes; longer ones are the host's to refuse */
+#define TS_MIN   INT64_C(100000000000)  /* 1973; seconds in place of milliseconds are below it until the year 5138 */
+#define TS_MAX   INT64_C(4102444800000) /* 2100 */
 
 struct Values {
         struct tbagent_host *host;
@@ -131,7 +131,7 @@ static bool saturated(const Values *v, const char *text, const char *limit) {
         return strstr(text, limit) && !strstr(v->line, limit);
 }
 
-#define LOWEST "-9223372036854775808"
+#define LOWEST  "-9223372036854775808"
 #define HIGHEST "18446744073709551615"
 
 static void integer_emit(Values *v, const char *key, json_object *value) {
@@ -187,8 +187,9 @@ static void value_emit(Values *v, const char *key, json_object *value) {
 }
 
 static void object_emit(Values *v, json_object *object) {
-        json_object_object_foreach(object, key, value)
+        json_object_object_foreach(object, key, value) {
                 value_emit(v, key, value);
+        }
 }
 
 /* The wall clock's time as CLOCK_BOOTTIME, which is what rows have. */

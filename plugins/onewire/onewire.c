@@ -21,15 +21,15 @@
 #include "probe.h"
 
 #define PROBES_MAX 256
-#define READ_USEC 2000000ull /* a read is given so long, conversion and a slow bus */
-#define BUS_HINT "no 1-Wire bus: add dtoverlay=w1-gpio to /boot/firmware/config.txt and reboot"
+#define READ_USEC  2000000ull /* a read is given so long, conversion and a slow bus */
+#define BUS_HINT   "no 1-Wire bus: add dtoverlay=w1-gpio to /boot/firmware/config.txt and reboot"
 
 typedef struct Sensor {
         Probe probe;
-        const char *key;  /* borrowed from the options; NULL: on the bus, but not to be read */
+        const char *key; /* borrowed from the options; NULL: on the bus, but not to be read */
         char own_key[ID_SIZE + 4];
-        bool only;        /* id = "only": the one probe of the bus */
-        bool invalid;     /* what the configuration says is no id; the other sensors go on */
+        bool only;    /* id = "only": the one probe of the bus */
+        bool invalid; /* what the configuration says is no id; the other sensors go on */
         bool denied_told;
 } Sensor;
 
@@ -50,13 +50,16 @@ typedef struct Bus {
 } Bus;
 
 static const struct tbagent_option sensor_options[] = {
-        {"id", TBAGENT_STRING, TBAGENT_REQUIRED, NULL, 0, 0, NULL, NULL, "such as 28-0316a2795eff; only: the one probe of the bus", NULL},
+        {"id", TBAGENT_STRING, TBAGENT_REQUIRED, NULL, 0, 0, NULL, NULL,
+         "such as 28-0316a2795eff; only: the one probe of the bus", NULL},
         {NULL, 0, 0, NULL, 0, 0, NULL, NULL, NULL, NULL},
 };
 
 static const struct tbagent_option options[] = {
-        {"sensors", TBAGENT_MAP, TBAGENT_KEYS, NULL, 0, 0, NULL, NULL, "the probes; unset: all that are found, as w1_ID", sensor_options},
-        {"retries", TBAGENT_INT, TBAGENT_RUNTIME, "2", 0, 10, NULL, NULL, "how often a failed read is repeated before it counts", NULL},
+        {"sensors", TBAGENT_MAP, TBAGENT_KEYS, NULL, 0, 0, NULL, NULL, "the probes; unset: all that are found, as w1_ID",
+         sensor_options},
+        {"retries", TBAGENT_INT, TBAGENT_RUNTIME, "2", 0, 10, NULL, NULL, "how often a failed read is repeated before it counts",
+         NULL},
         {"path", TBAGENT_STRING, 0, "/sys/bus/w1/devices", 0, 0, NULL, NULL, "where the kernel shows the bus", NULL},
         {NULL, 0, 0, NULL, 0, 0, NULL, NULL, NULL, NULL},
 };
@@ -132,7 +135,8 @@ static void device_appeared(struct tbagent_host *host, Onewire *o, const Id *id)
         else if (o->only)
                 return; /* meant by id = "only" */
         else if (o->named)
-                snprintf(text, sizeof(text), "%s on the bus is not used; to read it add to sensors: NAME = { id = \"%s\"; };", name, name);
+                snprintf(text, sizeof(text), "%s on the bus is not used; to read it add to sensors: NAME = { id = \"%s\"; };",
+                         name, name);
         else {
                 snprintf(s->own_key, sizeof(s->own_key), "w1_%s", name);
                 s->key = s->own_key;
@@ -169,8 +173,10 @@ static void denied_tell(struct tbagent_host *host, const Onewire *o, Sensor *s) 
         if (s->denied_told)
                 return;
         s->denied_told = true;
-        snprintf(text, sizeof(text), "%s: may not read %s/%s/temperature; look who may: ls -lL %s/%s/, then: chmod a+r that file "
-                 "(a udev rule makes it last)", s->key, o->path, s->probe.id.text, o->path, s->probe.id.text);
+        snprintf(text, sizeof(text),
+                 "%s: may not read %s/%s/temperature; look who may: ls -lL %s/%s/, then: chmod a+r that file "
+                 "(a udev rule makes it last)",
+                 s->key, o->path, s->probe.id.text, o->path, s->probe.id.text);
         tbagent_log(host, TBAGENT_WARNING, text);
 }
 
@@ -204,7 +210,8 @@ static void nothing_tell(struct tbagent_host *host, Onewire *o, const Bus *bus) 
         o->empty_told = true;
         tbagent_log(host, TBAGENT_INFO, "there is no temperature probe on the bus yet");
         if (bus->floating)
-                tbagent_log(host, TBAGENT_WARNING, "the bus has ids 00-...: its data line lacks the pull-up of 4.7 kOhm to 3.3 V");
+                tbagent_log(host, TBAGENT_WARNING,
+                            "the bus has ids 00-...: its data line lacks the pull-up of 4.7 kOhm to 3.3 V");
 }
 
 static int onewire_sample(struct tbagent_host *host, void *state) {
@@ -266,7 +273,8 @@ static int sensor_configure(struct tbagent_host *host, Onewire *o, const struct 
         o->named = true;
         o->only |= only;
         if (s->invalid) {
-                snprintf(text, sizeof(text), "%s: id = \"%s\" is no id of a thermometer; write one such as 28-0316a2795eff (see ls %s)", key, id,
+                snprintf(text, sizeof(text),
+                         "%s: id = \"%s\" is no id of a thermometer; write one such as 28-0316a2795eff (see ls %s)", key, id,
                          o->path);
                 tbagent_log(host, TBAGENT_ERROR, text);
         }

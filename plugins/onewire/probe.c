@@ -22,7 +22,7 @@
 
 #include "probe.h"
 
-#define POWER_ON 85000
+#define POWER_ON      85000
 #define POWER_ON_NEAR 10000
 
 typedef struct Family {
@@ -142,7 +142,8 @@ static int read_once(const Probe *p, const char *dir, int64_t *ret, char why[sta
                 return r;
         }
         if (family && (n < family->min || n > family->max)) {
-                snprintf(why, WHY_SIZE, "%s: %.3f degrees are outside what a %s measures", p->id.text, (double)n / 1000, family->name);
+                snprintf(why, WHY_SIZE, "%s: %.3f degrees are outside what a %s measures", p->id.text, (double)n / 1000,
+                         family->name);
                 return -ERANGE;
         }
         *ret = n;

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ID_SIZE 16
+#define ID_SIZE  16
 #define WHY_SIZE 160
 
 typedef struct Id {

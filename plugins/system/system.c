@@ -30,7 +30,8 @@ static const struct tbagent_option options[] = {
         {"under_voltage", TBAGENT_BOOL, TBAGENT_RUNTIME, "true", 0, 0, NULL, NULL,
          "under_voltage: a Raspberry Pi's supply is too weak", NULL},
         {"throttled", TBAGENT_BOOL, TBAGENT_RUNTIME, "false", 0, 0, NULL, NULL,
-         "throttled, throttled_seen, under_voltage_seen of a Raspberry Pi; its kernel logs one warning at the first reading", NULL},
+         "throttled, throttled_seen, under_voltage_seen of a Raspberry Pi; its kernel logs one warning at the first reading",
+         NULL},
         {"load", TBAGENT_BOOL, TBAGENT_RUNTIME, "true", 0, 0, NULL, NULL, "load1, load5, load15", NULL},
         {"memory", TBAGENT_BOOL, TBAGENT_RUNTIME, "true", 0, 0, NULL, NULL,
          "memory_used and swap_used in percent, memory_available in bytes", NULL},
@@ -56,8 +57,8 @@ static void usage_sample(System *s, struct tbagent_host *host) {
         char text[512];
 
         if (file_read(s, "proc/stat", text, sizeof(text)) < 0 ||
-            sscanf(text, "cpu %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64, &user, &nice,
-                   &system, &idle, &iowait, &irq, &softirq, &steal) != 8)
+            sscanf(text, "cpu %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64,
+                   &user, &nice, &system, &idle, &iowait, &irq, &softirq, &steal) != 8)
                 return;
         busy = user + nice + system + irq + softirq + steal;
         total = busy + idle + iowait;
@@ -148,7 +149,8 @@ static void disk_sample(System *s, struct tbagent_host *host, const char *mount)
                 used = fs.f_blocks - fs.f_bfree;
                 /* As df counts: what only root may still use is neither used nor free. */
                 percent_emit(host, disk_key(key, sizeof(key), "disk_used", mount), used, used + fs.f_bavail);
-                tbagent_emit_int(host, disk_key(key, sizeof(key), "disk_free", mount), (int64_t)((uint64_t)fs.f_bavail * fs.f_frsize));
+                tbagent_emit_int(host, disk_key(key, sizeof(key), "disk_free", mount),
+                                 (int64_t)((uint64_t)fs.f_bavail * fs.f_frsize));
         }
         if (fd >= 0)
                 close(fd);
@@ -173,9 +175,15 @@ static const struct {
         const char *option;
         void (*sample)(System *s, struct tbagent_host *host);
 } families[] = {
-        {"temperature", temperature_sample}, {"under_voltage", voltage_sample}, {"throttled", throttled_sample},
-        {"cpu", usage_sample},               {"load", load_sample},             {"memory", memory_sample},
-        {"disk", disks_sample},              {"network", network_sample},       {"uptime", uptime_sample},
+        {"temperature", temperature_sample},
+        {"under_voltage", voltage_sample},
+        {"throttled", throttled_sample},
+        {"cpu", usage_sample},
+        {"load", load_sample},
+        {"memory", memory_sample},
+        {"disk", disks_sample},
+        {"network", network_sample},
+        {"uptime", uptime_sample},
 };
 
 static int system_sample(struct tbagent_host *host, void *state) {

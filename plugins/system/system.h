@@ -10,7 +10,7 @@
 #include <tbagent/plugin.h>
 
 #define INTERFACES_MAX 16
-#define PATH_SIZE 128
+#define PATH_SIZE      128
 
 typedef struct Traffic {
         char name[16]; /* of the interface; empty: none seen yet */
@@ -19,8 +19,8 @@ typedef struct Traffic {
 } Traffic;
 
 typedef struct System {
-        int root; /* every path is read below this folder */
-        uint64_t cpu_busy, cpu_total; /* 0: not read yet */
+        int root;                                                  /* every path is read below this folder */
+        uint64_t cpu_busy, cpu_total;                              /* 0: not read yet */
         char temperature_path[PATH_SIZE], voltage_path[PATH_SIZE]; /* empty: to be searched */
         Traffic traffic[INTERFACES_MAX];
 } System;

@@ -47,11 +47,11 @@ static int attribute_read(const System *s, const char *dir, const char *entry, c
 }
 
 typedef struct Search {
-        const char *dir, *prefix; /* which entries */
-        const char *attribute;    /* what tells them apart */
-        const char *const *names; /* what that has to be */
+        const char *dir, *prefix;       /* which entries */
+        const char *attribute;          /* what tells them apart */
+        const char *const *names;       /* what that has to be */
         bool (*also)(const char *name); /* or this, where no entry has one of names; may be NULL */
-        const char *file;         /* the path that is wanted */
+        const char *file;               /* the path that is wanted */
 } Search;
 
 /* Puts the path of the entry that fits best into path: an exact name before `also`, then the lowest number. */

@@ -15,9 +15,9 @@
 
 #include "plugin-harness.h"
 
-#define EMITS_MAX 200000
+#define EMITS_MAX   200000
 #define WATCHES_MAX 16
-#define LINES_MAX 4096
+#define LINES_MAX   4096
 
 struct tbagent_node {
         Harness *harness;
@@ -236,7 +236,8 @@ static const char *get_string(const struct tbagent_node *n, const char *name, si
         return element->name;
 }
 
-static const struct tbagent_node *node_add(const struct tbagent_node *parent, const struct tbagent_option *o, const char *path, const char *name) {
+static const struct tbagent_node *node_add(const struct tbagent_node *parent, const struct tbagent_option *o, const char *path,
+                                           const char *name) {
         struct tbagent_node *n;
 
         for (n = parent->harness->nodes; n; n = n->next)

@@ -50,8 +50,8 @@ bool harness_timer(Harness *h, uint64_t *ret_usec);
 void harness_clear(Harness *h); /* forgets values and log lines */
 size_t harness_emits(Harness *h);
 const Emit *harness_emit(Harness *h, size_t index);
-size_t harness_count(Harness *h, const char *key);       /* values; BAD is not one */
-const Emit *harness_last(Harness *h, const char *key);   /* value or BAD; NULL: none */
+size_t harness_count(Harness *h, const char *key);              /* values; BAD is not one */
+const Emit *harness_last(Harness *h, const char *key);          /* value or BAD; NULL: none */
 size_t harness_logged(Harness *h, int level, const char *part); /* lines of this level that contain part */
-const char *harness_found(Harness *h, size_t index);     /* JSON texts of scan(); NULL behind the last */
-uint64_t harness_timeout(Harness *h);                    /* what the plugin raised it to; 0: not */
+const char *harness_found(Harness *h, size_t index);            /* JSON texts of scan(); NULL behind the last */
+uint64_t harness_timeout(Harness *h);                           /* what the plugin raised it to; 0: not */

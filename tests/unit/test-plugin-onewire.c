@@ -16,7 +16,7 @@
 #include "tree.h"
 
 #define BOILER "28-0316a2795eff"
-#define ROOM "28-00000a0b0c0d"
+#define ROOM   "28-00000a0b0c0d"
 
 typedef struct Fixture {
         char *root;
@@ -152,8 +152,13 @@ static void test_failed_reads(void **state) {
         static const struct {
                 const char *text, *why;
         } cases[] = {
-                {"", "empty read"},         {"\n", "no temperature"},   {"21.5\n", "no temperature"}, {"t=5\n", "no temperature"},
-                {"127937\n", "outside"},    {"-55001\n", "outside"},    {"99999999999999999999\n", "no temperature"},
+                {"", "empty read"},
+                {"\n", "no temperature"},
+                {"21.5\n", "no temperature"},
+                {"t=5\n", "no temperature"},
+                {"127937\n", "outside"},
+                {"-55001\n", "outside"},
+                {"99999999999999999999\n", "no temperature"},
         };
         Fixture *f = *state;
 
@@ -277,7 +282,8 @@ static void test_one_of_two_fails(void **state) {
 }
 
 static void test_bad_id(void **state) {
-        static const char *const ids[] = {"", "boiler", "28-0316a2795ef", "28-0316a2795efff", "28-0316a2795efg", "28_0316a2795eff", "99-0316a2795eff"};
+        static const char *const ids[] = {
+                "", "boiler", "28-0316a2795ef", "28-0316a2795efff", "28-0316a2795efg", "28_0316a2795eff", "99-0316a2795eff"};
         Fixture *f = *state;
 
         probe_put(f, ROOM, "19000\n");
@@ -285,7 +291,8 @@ static void test_bad_id(void **state) {
         for (size_t i = 0; i < ELEMENTS(ids); i++) {
                 configure(f, ids[i]);
                 assert_int_equal(harness_open(f->harness), 0);
-                assert_int_equal(harness_logged(f->harness, TBAGENT_ERROR, "is no id of a thermometer; write one such as"), i + 1);
+                assert_int_equal(harness_logged(f->harness, TBAGENT_ERROR, "is no id of a thermometer; write one such as"),
+                                 i + 1);
                 assert_int_equal(harness_sample(f->harness), 0); /* the other one goes on */
                 expect_bad(f, "boiler_temp", "no id of a thermometer");
                 assert_float_equal(value(f, "room_temp"), 19, 0);
@@ -299,7 +306,8 @@ static void test_no_bus(void **state) {
         tree_put(f->root, "w1_bus_master1", NULL); /* the driver is loaded, but there is no bus */
         for (int i = 0; i < 3; i++)
                 assert_int_equal(harness_open(f->harness), -ENODEV);
-        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "add dtoverlay=w1-gpio to /boot/firmware/config.txt and reboot"), 3);
+        assert_int_equal(
+                harness_logged(f->harness, TBAGENT_WARNING, "add dtoverlay=w1-gpio to /boot/firmware/config.txt and reboot"), 3);
         f->options[0].value = "/nowhere/at/all";
         assert_int_equal(harness_open(f->harness), -ENODEV);
         f->options[0].value = f->root;
@@ -354,9 +362,10 @@ static void test_scan(void **state) {
         probe_put(f, BOILER, "");
         probe_put(f, "26-000001a2b3c4", "1\n");
         assert_int_equal(harness_scan(f->harness), 0);
-        assert_string_equal(harness_found(f->harness, 0),
-                            "{\"id\":\"28-00000a0b0c0d\",\"what\":\"DS18B20 thermometer, 19.062 degrees Celsius\",\"family\":\"28\","
-                            "\"group\":\"sensors\",\"config\":\"w1_28-00000a0b0c0d = { id = \\\"28-00000a0b0c0d\\\"; };\"}");
+        assert_string_equal(
+                harness_found(f->harness, 0),
+                "{\"id\":\"28-00000a0b0c0d\",\"what\":\"DS18B20 thermometer, 19.062 degrees Celsius\",\"family\":\"28\","
+                "\"group\":\"sensors\",\"config\":\"w1_28-00000a0b0c0d = { id = \\\"28-00000a0b0c0d\\\"; };\"}");
         assert_non_null(strstr(harness_found(f->harness, 1), "DS18B20 thermometer, no reading: 28-0316a2795eff does not answer"));
         assert_null(harness_found(f->harness, 2));
         tree_put(f->root, "w1_bus_master1", NULL);

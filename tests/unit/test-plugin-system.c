@@ -334,10 +334,20 @@ static void test_this_machine(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         static const struct CMUnitTest tests[] = {
-                TEST(test_basics),      TEST(test_empty_machine),     TEST(test_no_root),          TEST(test_garbage),
-                TEST(test_usage),       TEST(test_temperature),       TEST(test_power),            TEST(test_network),
-                TEST(test_network_ipv6_only), TEST(test_named_interfaces), TEST(test_disks),       TEST(test_too_many),
-                TEST(test_switches),    TEST(test_this_machine),
+                TEST(test_basics),
+                TEST(test_empty_machine),
+                TEST(test_no_root),
+                TEST(test_garbage),
+                TEST(test_usage),
+                TEST(test_temperature),
+                TEST(test_power),
+                TEST(test_network),
+                TEST(test_network_ipv6_only),
+                TEST(test_named_interfaces),
+                TEST(test_disks),
+                TEST(test_too_many),
+                TEST(test_switches),
+                TEST(test_this_machine),
         };
 
         cmocka_set_message_output(CM_OUTPUT_TAP);
