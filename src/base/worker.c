@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Two bounded rings of pointers under one mutex. Jobs wake the thread by a condition, events wake the loop
- * by an eventfd that is readable exactly while events wait: it is written when the first one comes and read
- * when the last one is taken, both under the mutex, so that a thousand events cost one system call.
+ * by an eventfd that is written when the first one comes and read when there is none, so that a thousand
+ * events cost one system call. Wake-ups are given after the mutex is let go: whoever wakes takes it at once,
+ * and would have to wait for a thread that just lost the processor to it. So the loop may wake for nothing.
  *
  * A ping is no job: the thread answers it whenever it comes by the queue, so a full queue does not make it
  * deaf, but a job that hangs does.
@@ -116,14 +117,15 @@ static void *worker_main(void *userdata) {
         return NULL;
 }
 
-/* The next event; at the last one the eventfd becomes silent. */
-static void *event_take(Worker *w) {
+/* The next event, NULL when there is none; at the last one, or without one, the eventfd becomes silent. */
+static void *event_take(Worker *w, bool *ret_last) {
         uint64_t count;
         void *event;
 
         pthread_mutex_lock(&w->mutex);
         event = ring_take(&w->events);
-        if (event && w->events.n == 0 && read(w->event_fd, &count, sizeof(count)) < 0)
+        *ret_last = w->events.n == 0;
+        if (*ret_last && read(w->event_fd, &count, sizeof(count)) < 0)
                 assert(errno == EAGAIN);
         pthread_mutex_unlock(&w->mutex);
         return event;
@@ -131,14 +133,14 @@ static void *event_take(Worker *w) {
 
 static void on_event_fd(void *userdata, _unused_ uint32_t revents) {
         Worker *w = userdata;
+        bool last = false;
 
         w->dispatching = true;
-        for (unsigned n = 0; n < EVENTS_PER_TURN && !w->free_wanted; n++) {
-                void *event = event_take(w);
+        for (unsigned n = 0; n < EVENTS_PER_TURN && !last && !w->free_wanted; n++) {
+                void *event = event_take(w, &last);
 
-                if (!event)
-                        break;
-                w->params.event(w->params.userdata, event);
+                if (event)
+                        w->params.event(w->params.userdata, event);
         }
         w->dispatching = false;
         if (w->free_wanted)
@@ -272,22 +274,23 @@ int worker_submit(Worker *w, void *job) {
         assert(job);
         pthread_mutex_lock(&w->mutex);
         put = !w->stopping && ring_put(&w->jobs, job);
+        pthread_mutex_unlock(&w->mutex);
         if (put)
                 pthread_cond_signal(&w->wake);
-        pthread_mutex_unlock(&w->mutex);
         return put ? 0 : -EAGAIN;
 }
 
 int worker_post(Worker *w, void *event) {
         const uint64_t one = 1;
-        bool put;
+        bool put, first;
 
         assert(event);
         pthread_mutex_lock(&w->mutex);
         put = !w->stopping && ring_put(&w->events, event);
-        if (put && w->events.n == 1 && write(w->event_fd, &one, sizeof(one)) < 0)
-                assert(errno == EAGAIN); /* full: readable all the more */
+        first = put && w->events.n == 1;
         pthread_mutex_unlock(&w->mutex);
+        if (first && write(w->event_fd, &one, sizeof(one)) < 0)
+                assert(errno == EAGAIN); /* full: readable all the more */
         return put ? 0 : -ENOBUFS;
 }
 
