@@ -20,7 +20,8 @@
 const struct tbagent_option instance_options[] = {
         { "plugin", TBAGENT_STRING, TBAGENT_REQUIRED, NULL, 0, 0, NULL, NULL,
           "Name of the plugin, as in tbagentctl plugins.", NULL },
-        { "enabled", TBAGENT_BOOL, R, "true", 0, 0, NULL, NULL, "false stops the instance and keeps its configuration.", NULL },
+        { "enabled", TBAGENT_BOOL, R, "true", 0, 0, NULL, NULL,
+          "false stops the instance and keeps its configuration.", NULL },
         { "optional", TBAGENT_BOOL, 0, "false", 0, 0, NULL, NULL, "Hardware that is not there is no fault, and not told.", NULL },
         { "every", TBAGENT_DURATION, R, "10s", 0.01, 7 * 86400, NULL, "s",
           "Time between two samples, aligned to the wall clock.", NULL },
@@ -32,7 +33,8 @@ const struct tbagent_option instance_options[] = {
         { "intake", TBAGENT_SIZE, 0, "256k", 0, 1e12, NULL, "bytes per second",
           "What the daemon takes from this instance; 0 is all.", NULL },
         { "intake_burst", TBAGENT_SIZE, 0, "1M", 0, 1e12, NULL, "bytes", "What it takes at once beyond intake.", NULL },
-        { "persist", TBAGENT_DURATION, 0, "15min", 1, YEAR, NULL, "s", "Longest time between two writes of kept totals to the disk.", NULL },
+        { "persist", TBAGENT_DURATION, 0, "15min", 1, YEAR, NULL, "s",
+          "Longest time between two writes of kept totals to the disk.", NULL },
         { "report", TBAGENT_GROUP, R, NULL, 0, 0, NULL, NULL, "Report rules of all keys of the instance.", report_options },
         { "keys", TBAGENT_MAP, R, NULL, 0, 0, NULL, NULL, "Report rules of single keys, by their names.", report_options },
         { "device", TBAGENT_STRING, 0, NULL, 0, 0, NULL, NULL, "Reserved for sub-devices.", NULL },
@@ -77,7 +79,8 @@ static int channel_append(Channels *c, Channel *ch) {
 }
 
 /* A channel's rules go over `base`. */
-static int channel_add(Channels *c, const Node *node, const char *map, const Setting *group, bool prefix, const ReportRules *base) {
+static int channel_add(Channels *c, const Node *node, const char *map, const Setting *group, bool prefix,
+                       const ReportRules *base) {
         const Setting *s = group ? setting_child(group, node_own_name(node)) : NULL;
         Channel ch = { .node = node, .name = node_own_name(node), .key = node_key(node), .prefix = prefix,
                        .file = s ? s->file : NULL, .line = s ? s->line : 0 };
@@ -142,7 +145,8 @@ static void check_device(Channels *c) {
         const char *file = node_file(c->params.options, "device", &line);
 
         if (node_is_set(c->params.options, "device"))
-                tell(c, file, line, "plugins.%s.device: sub-devices come with a later version; delete the line", c->params.instance);
+                tell(c, file, line, "plugins.%s.device: sub-devices come with a later version; delete the line",
+                     c->params.instance);
 }
 
 static bool is_generated(const Channels *c, const char *key, const Channel *from) {
@@ -164,11 +168,11 @@ static bool is_own_key(const char *key, const char *instance) {
 
 static void check_pair(Channels *c, const Channel *a, const Channel *b, bool both_maps) {
         if (both_maps && a < b && a->prefix == b->prefix && streq(a->key, b->key))
-                tell(c, b->file, b->line, "%s is called \"%s\" like %s: give one of them another %s", b->path, b->key, a->path,
-                     a->prefix ? "prefix" : "key");
+                tell(c, b->file, b->line, "%s is called \"%s\" like %s: give one of them another %s", b->path,
+                     b->key, a->path, a->prefix ? "prefix" : "key");
         if (!b->prefix && is_generated(c, b->key, a))
-                tell(c, b->file, b->line, "%s is called \"%s\", a key that is made from %s (line %u): give it another one", b->path,
-                     b->key, a->path, a->line);
+                tell(c, b->file, b->line, "%s is called \"%s\", a key that is made from %s (line %u): give it another one",
+                     b->path, b->key, a->path, a->line);
 }
 
 static void check_names(Channels *c) {
@@ -179,8 +183,8 @@ static void check_names(Channels *c) {
                 if (key_check(a->key, strlen(a->key), &why) < 0)
                         tell(c, a->file, a->line, "%s: \"%.64s\" cannot be a telemetry key: %s", a->path, a->key, why);
                 if (!a->prefix && is_own_key(a->key, c->params.instance))
-                        tell(c, a->file, a->line, "%s is called \"%s\", a key that is made for the instance itself: give it another one",
-                             a->path, a->key);
+                        tell(c, a->file, a->line,
+                             "%s is called \"%s\", a key that is made for the instance itself: give it another one", a->path, a->key);
                 for (size_t j = 0; j < c->n; j++)
                         if (i != j)
                                 check_pair(c, a, &c->all[j], i < c->n_maps && j < c->n_maps);

@@ -209,9 +209,9 @@ static int prepare(Host *h) {
 static int run(Host *h) {
         _cleanup_(serve_freep) Serve *serve = NULL;
         ServeParams params = {
-                .loop = h->loop, .fd = h->fd, .outbox = h->outbox, .guard = &h->guard, .plugin = h->plugin, .instance = h->instance,
-                .options = h->options, .settings = h->settings, .channels = h->channels, .state = h->state,
-                .state_size = h->state_size,
+                .loop = h->loop, .fd = h->fd, .outbox = h->outbox, .guard = &h->guard, .plugin = h->plugin,
+                .instance = h->instance, .options = h->options, .settings = h->settings, .channels = h->channels,
+                .state = h->state, .state_size = h->state_size,
         };
         int r = serve_new(&serve, &params);
 

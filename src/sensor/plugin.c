@@ -199,7 +199,8 @@ int plugin_new(Plugin **ret, const char *path, const struct tbagent_option *rese
                 return refuse(ret_why, "plugin %s was built for interface %u, this is %u: build it again", path,
                               given->abi, TBAGENT_PLUGIN_ABI);
         if (given->size < SIZE_MIN || given->size > 64 * KIB)
-                return refuse(ret_why, "plugin %s says that it is %u bytes large: build it with TBAGENT_PLUGIN()", path, given->size);
+                return refuse(ret_why, "plugin %s says that it is %u bytes large: build it with TBAGENT_PLUGIN()", path,
+                              given->size);
         memcpy(&p->ops, given, MIN((size_t)given->size, sizeof p->ops));
         r = check_ops(&p->ops, path, reserved, ret_why);
         if (r < 0)

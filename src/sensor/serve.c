@@ -74,8 +74,8 @@ static void on_rpc(Serve *s, const Frame *f) {
         if (!m || !ops->rpc)
                 rpc_refuse(s, id, "unknown_method", "there is no method \"%.200s\"", method);
         else if (!(m->flags & TBAGENT_METHOD_CHANNEL) != (channel[0] == '\0'))
-                rpc_refuse(s, id, "unknown_method", m->flags & TBAGENT_METHOD_CHANNEL ? "method \"%.200s\" wants a channel"
-                                                                                     : "method \"%.200s\" has no channel", method);
+                rpc_refuse(s, id, "unknown_method",
+                           channel[0] ? "method \"%.200s\" has no channel" : "method \"%.200s\" wants a channel", method);
         else if (!life_is_open(s->life))
                 rpc_refuse(s, id, "not_ready", "the hardware of %.200s is not there", s->params.instance);
         else if (services_rpc_begin(s->services, id) < 0)

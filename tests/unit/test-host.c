@@ -278,8 +278,11 @@ static void unfit_plugins_are_refused(void **state _unused_) {
         static const struct {
                 const char *plugin, *part;
         } unfit[] = {
-                { "no-symbol", "no symbol" }, { "wrong-abi", "built for interface 77" }, { "wrong-name", "calls itself \"right-name\"" },
-                { "bad-table", "twice" },     { "not-there", "cannot be read" },
+                { "no-symbol", "no symbol" },
+                { "wrong-abi", "built for interface 77" },
+                { "wrong-name", "calls itself \"right-name\"" },
+                { "bad-table", "twice" },
+                { "not-there", "cannot be read" },
         };
 
         for (size_t i = 0; i < ELEMENTS(unfit); i++) {
