@@ -558,6 +558,8 @@ static int on_child(_unused_ sd_event_source *source, const siginfo_t *info, voi
         LoopChild *child = userdata;
         int status;
 
+        if (info->si_code != CLD_EXITED && info->si_code != CLD_KILLED && info->si_code != CLD_DUMPED)
+                return 0;
         if (info->si_code == CLD_EXITED)
                 status = W_EXITCODE(info->si_status, 0);
         else
@@ -585,8 +587,14 @@ int loop_child_new(LoopChild **ret, Loop *loop, const char *name, pid_t pid, loo
         if (!child)
                 return -ENOMEM;
         *child = (LoopChild){ .loop = loop, .fn = fn, .userdata = userdata };
-        r = sd_event_add_child(loop->event, &child->source, pid, WEXITED, on_child, child);
+        /* With WEXITED alone sd-event waits for the pidfd, and once: but that is readable, and the one event is
+         * spent, while a tracer (a debugger, the leak sanitizer) still keeps the dead child from its parent.
+         * SIGCHLD comes when it is really ours. */
+        r = sd_event_add_child(loop->event, &child->source, pid, WEXITED | WSTOPPED, on_child, child);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(child->source, SD_EVENT_ON);
         if (r < 0) {
+                sd_event_source_unref(child->source);
                 free(child);
                 return r;
         }

@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -454,6 +456,57 @@ static void test_child_orphan(_unused_ void **state) {
         loop_child_free(children[0]); /* and freed with the loop */
 }
 
+/* Dead, but its tracer has not let go: told when it has, and not missed. Stopping and going on is no end. */
+static void test_child_traced(_unused_ void **state) {
+        Ended ended = { 0 };
+        LoopChild *child;
+        pid_t pid, tracer;
+        int status, go[2], tell[2], cont;
+        char byte;
+
+        assert_int_equal(pipe2(go, 0), 0);
+        assert_int_equal(pipe2(tell, 0), 0);
+        pid = fork();
+        if (pid == 0) {
+                (void)prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
+                if (write(tell[1], "r", 1) == 1)
+                        for (;;)
+                                pause();
+                _exit(1);
+        }
+        assert_int_equal(loop_child_new(&child, loop, "child", pid, on_end, &ended), 0);
+        assert_int_equal(read(tell[0], &byte, 1), 1);
+        for (cont = 0; cont < 2; cont++) {
+                kill(pid, cont ? SIGCONT : SIGSTOP);
+                while (loop_iterate(loop, 20000) > 0)
+                        ;
+                assert_int_equal(ended.n, 0);
+        }
+        tracer = fork();
+        if (tracer == 0) {
+                close(go[1]);
+                byte = ptrace(PTRACE_SEIZE, pid, NULL, NULL) == 0 ? 'y' : 'n';
+                if (write(tell[1], &byte, 1) == 1)
+                        (void)!read(go[0], &byte, 1);
+                _exit(0);
+        }
+        assert_int_equal(read(tell[0], &byte, 1), 1);
+        kill(pid, SIGKILL);
+        while (byte == 'y' && loop_iterate(loop, 20000) > 0)
+                ;
+        if (byte == 'y')
+                assert_int_equal(ended.n, 0);
+        close(go[1]);
+        assert_int_equal(waitpid(tracer, &status, 0), tracer);
+        while (ended.n == 0)
+                assert_true(loop_iterate(loop, USEC_PER_SEC) >= 0);
+        assert_true(WIFSIGNALED(ended.status) && WTERMSIG(ended.status) == SIGKILL);
+        loop_child_free(child);
+        close(go[0]);
+        close(tell[0]);
+        close(tell[1]);
+}
+
 static void on_signal(void *userdata, int signo) {
         *(int *)userdata = signo;
 }
@@ -562,6 +615,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_child, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_child, setup_simulated, teardown),
                 cmocka_unit_test_setup_teardown(test_child_orphan, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_child_traced, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_signal, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_longest_turn, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_turn_without_processor, setup, teardown),
