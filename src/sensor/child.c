@@ -20,6 +20,7 @@
  * what that holds up. What is in the socket when the host has ended is read whatever the bucket says.
  *
  * Callbacks may call everything here, child_free() too. */
+#include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -124,7 +125,7 @@ static void kill_process(Child *c, const char *words) {
         c->phase = PHASE_KILLED;
         if (words)
                 text_copy(c->last_words, sizeof(c->last_words), words);
-        process_kill(c->pid);
+        (void)kill(c->pid, SIGKILL); /* its group follows in on_end() */
         loop_timer_arm_in(c->deadline, STUCK_AFTER, ACCURACY);
 }
 
