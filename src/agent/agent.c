@@ -358,6 +358,10 @@ void agent_stop(Agent *a) {
         reconcile(a);
 }
 
+bool agent_left_thread(const Agent *a) {
+        return a->server_left_behind;
+}
+
 int agent_reload(Agent *a, Config *config) {
         Config *old = a->config;
         bool same = config_same_server(old, config);

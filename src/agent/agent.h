@@ -27,6 +27,8 @@ DEFINE_CLEANUP(Agent *, agent_free)
 _must_check_ int agent_start(Agent *a);
 /* Drains hosts, sends what it can within about a second, then ends the loop with 0. */
 void agent_stop(Agent *a);
+/* A thread that hangs was left behind (DNS): the process has to end by _exit(). */
+bool agent_left_thread(const Agent *a);
 /* Takes config over: only instances whose part changed restart, a changed server part reconnects. */
 _must_check_ int agent_reload(Agent *a, Config *config);
 /* A file that could not be used: what runs stays, the status says why. NULL: all well again. */

@@ -98,6 +98,8 @@ static void on_state(void *userdata, Child *c, HostState state, const char *reas
         if (!absent && (state == HOST_WAITING || state == HOST_ILL || state == HOST_BACKOFF || state == HOST_STUCK ||
                         state == HOST_MISCONFIGURED))
                 tell_health(i, false);
+        if (state == HOST_RUNNING) /* after a first good sample */
+                tell_health(i, true);
         i->params.changed(i->params.userdata, i);
 }
 
@@ -111,12 +113,10 @@ static void tell_foreign(Instance *i, const IntakeResult *got) {
                              got->foreign_key, owner ? "instance " : "another instance", owner ? owner : "");
 }
 
-static void on_rows(void *userdata, Child *c, const uint8_t *data, size_t size) {
+static void on_rows(void *userdata, Child *c _unused_, const uint8_t *data, size_t size) {
         Instance *i = userdata;
         IntakeResult got;
 
-        if (child_state(c) == HOST_RUNNING)
-                tell_health(i, true);
         got = intake_rows(i->params.spool, i->params.keys, i->params.owner, i->name, now_ns(i), data, size);
         i->stats.rows += got.rows;
         i->stats.points += got.points;

@@ -2,6 +2,7 @@
 /* Program tbagent: arguments, which configuration runs, signals, and what systemd is told. */
 #include <getopt.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -232,6 +233,13 @@ static void on_reload_signal(void *userdata, int signo _unused_) {
 
 /* ---- run */
 
+/* Years with little memory: one heap for all threads, and large buffers cost only the pages that they use. */
+static void be_small(void) {
+        mallopt(M_ARENA_MAX, 1);
+        mallopt(M_MMAP_THRESHOLD, 32 * KIB);
+        mallopt(M_TRIM_THRESHOLD, 128 * KIB);
+}
+
 static void harden(void) {
         struct rlimit none = { 0 };
 
@@ -265,6 +273,8 @@ static int run_agent(Loop *loop, Config *config, const char *config_error) {
         }
         sd_notify(0, "READY=1");
         r = loop_run(loop);
+        if (r == EX_SOFTWARE || agent_left_thread(agent)) /* nothing of that thread may run into what exit() tears down */
+                _exit(r < 0 ? EX_OSERR : r);
         return r < 0 ? EX_OSERR : r;
 }
 
@@ -297,6 +307,7 @@ int main(int argc, char **argv) {
 
         if (r <= 0)
                 return r < 0 ? EX_USAGE : EXIT_SUCCESS;
+        be_small();
         option_set_channel_options(report_options);
         session_init_process();
         check = (CheckParams){ arg_config, arg_host, arg_plugin_dirs, arg_level_given ? log_level() : LOG_WARNING };
@@ -310,8 +321,5 @@ int main(int argc, char **argv) {
                 break;
         }
         log_open("tbagent");
-        r = run();
-        if (r == EX_SOFTWARE)
-                _exit(r); /* a thread is lost: nothing of it may run any more */
-        return r;
+        return run();
 }

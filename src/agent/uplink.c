@@ -30,7 +30,7 @@
 #include "tb/limits.h"
 
 #define WINDOW_MAX 8
-#define IN_FLIGHT_MAX (128 * KIB)
+#define IN_FLIGHT_MAX (64 * KIB) /* below a socket buffer: Paho waits a second after a partial write */
 #define INTERVAL_MIN (10 * USEC_PER_MSEC)
 #define TICK_ACCURACY (5 * USEC_PER_MSEC)
 #define BACKLOG_AGE (5 * USEC_PER_SEC) /* beyond the batch interval */

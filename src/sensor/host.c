@@ -12,6 +12,7 @@
  * Everything that is known is said in frames; stderr is for what happens when there is nobody to say it to.
  */
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -271,6 +272,7 @@ int main(int argc, char **argv) {
                 return EX_USAGE;
         }
         (void)signal(SIGPIPE, SIG_IGN);
+        mallopt(M_MMAP_THRESHOLD, 32 * KIB); /* large buffers cost only the pages that they use */
         code = host(&h);
         host_done(&h);
         return code;
