@@ -16,9 +16,9 @@ SYSTEM = '  machine = { plugin = "system"; every = "200ms"; };'
 COUNTER = '  counter = { plugin = "counter"; every = "100ms"; };'
 PROBES = '  %s = { plugin = "onewire"; path = "/nonexistent"; sensors = { %s = { id = "28-0316a2795e%02x"; }; }; };'
 
-# A remedy is a thing to write, to take away, to choose or to do.
-REMEDY = re.compile(r'write |did you mean|take |put |give |needs quotes|is missing|is there|wants |There are|chmod|only |is for TLS|store it as|'
-                    r'mend |needs |set |first |at least|at most|not below|not above|never closed|begins with|must not be|cannot be called|this is no text')
+# What to do about it: something to write, to take away, to choose from; or a bound that says so by itself.
+REMEDY = re.compile(r'writ(e|ten)|did you mean|known here|there are|take |put |give |store it|needs |wants |is missing|chmod|has no|is for TLS|begins with|'
+                    r'must not be|cannot be called|is too large|more than|mend |never closed|this is no text', re.I)
 
 # Mistakes that only a plugin host can see: (what, text, ((line, words), ...)), lines counted from 1.
 HOSTS = (
@@ -80,7 +80,7 @@ def broken(case):
             continue
         case.equal(code, CONFIG_ERROR, '%s: exit code' % name)
         check_lines(case, name, lines)
-        case.note('%s', lines[0].replace(case.folder + '/', ''))
+        case.note('%s', next(line for line in lines if ' error: ' in line).replace(case.folder + '/', ''))
     found = len(glob.glob(os.path.join(CONFIGS, '*.conf')))
     case.note('%d files refused; usable: %s', found - len(known_usable), ' '.join(known_usable))
     case.check(found - len(known_usable) >= 20, 'only %d files', found)
