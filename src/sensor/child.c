@@ -15,9 +15,8 @@
  * The host's own timer kills it when a call takes too long. A call that hangs inside the kernel outlives that,
  * and nobody is told: a look at /proc twice a minute finds a host whose SIGKILL does not get through.
  *
- * Intake is a token bucket in bytes. When it is empty the socket is not read (and not polled: its hang-up
- * would be told again and again) until a fiftieth of a second's worth is there. The host's own queue takes
- * what that holds up. What is in the socket when the host has ended is read whatever the bucket says.
+ * When the intake budget is spent the socket is not read (and not polled: its hang-up would be told again and
+ * again) until there is some again. The host's own queue takes what that holds up. What is in the socket when the host has ended is read whatever the bucket says.
  *
  * Callbacks may call everything here, child_free() too. */
 #include <signal.h>
@@ -25,9 +24,10 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <sysexits.h>
 
+#include "sensor/budget.h"
 #include "sensor/child.h"
+#include "sensor/ending.h"
 #include "sensor/process.h"
 #include "sensor/wire.h"
 
@@ -38,8 +38,8 @@
 #define HEALTHY_AFTER (60 * USEC_PER_SEC)
 #define LOOK_EVERY (30 * USEC_PER_SEC)
 #define BYTES_PER_TURN FRAME_SIZE_MAX
-#define FRAME_OVERHEAD 1024 /* small frames cost time, too */
-#define FRAMES_LEFT_MAX 4096 /* more than a socket buffer holds, in case somebody else has the host's end */
+#define FRAME_OVERHEAD KIB     /* small frames cost time, too */
+#define BYTES_LEFT_MAX MIB    /* more than a socket buffer holds, in case somebody else has the host's end */
 #define ACCURACY (10 * USEC_PER_MSEC)
 
 typedef enum Phase { PHASE_NONE, PHASE_LIVE, PHASE_ENDING, PHASE_KILLED } Phase;
@@ -50,7 +50,7 @@ struct Child {
         size_t blob_size;
 
         HostState state;
-        char reason[256];
+        char reason[ENDING_TEXT_MAX];
         bool wanted;
         unsigned failures, restarts; /* failures: in a row */
         unsigned busy;               /* callbacks running: no free() below them */
@@ -63,29 +63,17 @@ struct Child {
         LoopChild *process;
         LoopIo *io;
         bool stop_asked;
-        bool fatal;             /* told a fatal problem */
-        char last_words[256];   /* why it ended, as far as known before it did */
-        const char *if_late;    /* why, when the deadline of ENDING passes */
-        usec_t healthy_since;   /* 0: has not opened yet */
+        Ending ending;
+        const char *if_late;  /* why, when the deadline of ENDING passes */
+        usec_t healthy_since; /* 0: has not opened yet */
 
         LoopTimer *restart, *deadline, *intake, *look;
-        double tokens;
-        usec_t tokens_at;
+        Budget budget;
 };
 
 /* One each for all children: they are only used in the main thread, and never across a callback but for the
  * frame that is being told. */
 static uint8_t receive_buffer[FRAME_SIZE_MAX], send_buffer[FRAME_SIZE_MAX];
-
-static void text_copy(char *out, size_t size, const char *text) {
-        size_t n = strnlen(text, size);
-
-        if (n == size)
-                for (n = size - 1; n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80; n--)
-                        ; /* no half character at the end */
-        memcpy(out, text, n);
-        out[n] = 0;
-}
 
 /* ---- callbacks ---- */
 
@@ -99,7 +87,7 @@ static void leave_busy(Child *c) {
 static void set_state(Child *c, HostState state, const char *reason) {
         char text[sizeof(c->reason)];
 
-        text_copy(text, sizeof(text), reason);
+        ending_copy(text, reason);
         if (c->freed || (c->state == state && streq(c->reason, text)))
                 return;
         c->state = state;
@@ -124,7 +112,7 @@ static void kill_process(Child *c, const char *words) {
                 return;
         c->phase = PHASE_KILLED;
         if (words)
-                text_copy(c->last_words, sizeof(c->last_words), words);
+                ending_say(&c->ending, words);
         (void)kill(c->pid, SIGKILL); /* its group follows in on_end() */
         loop_timer_arm_in(c->deadline, STUCK_AFTER, ACCURACY);
 }
@@ -177,25 +165,6 @@ static void on_state_frame(Child *c, const Frame *f) {
         set_state(c, (HostState)f->f[0].u, f->f[1].data);
 }
 
-/* The first fatal problem is the reason; else what the host says last. */
-static void note_last_words(Child *c, const Frame *f) {
-        if (c->fatal)
-                return;
-        if (f->type == FRAME_DONE && f->f[0].size > 0)
-                text_copy(c->last_words, sizeof(c->last_words), f->f[0].data);
-        if (f->type != FRAME_PROBLEM || f->f[0].u == 0)
-                return;
-        c->fatal = true;
-        if (f->f[1].size == 0)
-                text_copy(c->last_words, sizeof(c->last_words), f->f[3].data);
-        else {
-                char text[sizeof(c->last_words) + 1];
-
-                snprintf(text, sizeof(text), "%s:%u: %s", f->f[1].data, (unsigned)f->f[2].u, f->f[3].data);
-                text_copy(c->last_words, sizeof(c->last_words), text);
-        }
-}
-
 static void take_frame(Child *c, const Frame *f, int passed_fd) {
         _cleanup_(closep) int fd = passed_fd;
 
@@ -203,7 +172,7 @@ static void take_frame(Child *c, const Frame *f, int passed_fd) {
                 on_state_frame(c, f);
                 return;
         }
-        note_last_words(c, f);
+        ending_note(&c->ending, f);
         c->busy++;
         if (f->type == FRAME_ROWS)
                 c->params.events.rows(c->params.userdata, c, (const uint8_t *)f->f[0].data, f->f[0].size);
@@ -212,28 +181,18 @@ static void take_frame(Child *c, const Frame *f, int passed_fd) {
         leave_busy(c);
 }
 
-static void intake_refill(Child *c) {
-        usec_t now = loop_monotonic(c->params.loop);
-        double rate = (double)c->params.intake_rate, burst = c->params.intake_burst ? (double)c->params.intake_burst : rate;
-
-        c->tokens = MIN(c->tokens + (double)(now - c->tokens_at) * rate / USEC_PER_SEC, burst);
-        c->tokens_at = now;
-}
-
 /* Rows are not refused at the end: what a host hands over in order has a deadline of its own. */
 static bool intake_is_limited(const Child *c) {
-        return c->params.intake_rate > 0 && c->phase == PHASE_LIVE;
+        return c->phase == PHASE_LIVE && budget_is_limited(&c->budget);
 }
 
 static void intake_pause(Child *c) {
-        double missing;
+        usec_t wait = budget_wait(&c->budget);
 
-        intake_refill(c);
-        if (c->tokens > 0)
+        if (wait == 0)
                 return;
-        missing = (double)c->params.intake_rate / 50 - c->tokens;
         loop_io_set_events(c->io, 0);
-        loop_timer_arm_in(c->intake, (usec_t)(missing * USEC_PER_SEC / (double)c->params.intake_rate) + 1, ACCURACY);
+        loop_timer_arm_in(c->intake, wait, ACCURACY);
 }
 
 static void intake_resume(void *userdata) {
@@ -264,47 +223,35 @@ static size_t take_datagram(Child *c) {
                 refuse_frame(c);
                 return 0;
         }
-        c->tokens -= (double)n;
+        budget_spend(&c->budget, (size_t)n);
         take_frame(c, &frame, fd);
         return (size_t)n;
 }
 
-static void on_readable(void *userdata, _unused_ uint32_t events) {
-        Child *c = userdata;
-        bool limited = intake_is_limited(c);
+/* limited: stops where the budget does. */
+static void take_datagrams(Child *c, size_t bytes_max, bool limited) {
         size_t size = 0, n;
 
-        if (limited)
-                intake_refill(c);
-        c->busy++;
-        while (c->fd >= 0 && !c->freed && size < BYTES_PER_TURN && (!limited || c->tokens > 0)) {
+        while (c->fd >= 0 && !c->freed && size < bytes_max && (!limited || budget_is_left(&c->budget))) {
                 n = take_datagram(c);
                 if (n == 0)
                         break;
                 size += n + FRAME_OVERHEAD;
         }
-        if (limited && c->tokens <= 0 && c->io && intake_is_limited(c))
+}
+
+static void on_readable(void *userdata, _unused_ uint32_t events) {
+        Child *c = userdata;
+
+        budget_refill(&c->budget, loop_monotonic(c->params.loop));
+        c->busy++;
+        take_datagrams(c, BYTES_PER_TURN, intake_is_limited(c));
+        if (c->io && intake_is_limited(c))
                 intake_pause(c);
         leave_busy(c);
 }
 
 /* ---- the end ---- */
-
-/* What was said before it ended is worth more than how it ended. */
-static void describe_end(const Child *c, int status, char *out, size_t size) {
-        bool fine = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-
-        if (fine && !c->fatal && (c->stop_asked || c->params.mode != MODE_RUN))
-                out[0] = 0;
-        else if (c->last_words[0])
-                text_copy(out, size, c->last_words);
-        else if (fine)
-                snprintf(out, size, "ended by itself");
-        else if (WIFEXITED(status) && WEXITSTATUS(status) == EX_CONFIG)
-                snprintf(out, size, "its part of the configuration is wrong");
-        else
-                process_describe_end(status, out, size);
-}
 
 /* The first restart is at once; then full jitter below a bound that doubles. */
 static usec_t backoff_next(Child *c) {
@@ -322,14 +269,13 @@ static usec_t backoff_next(Child *c) {
 static int launch(Child *c);
 
 static void after_end(Child *c, int status) {
-        bool misconfigured = c->fatal || (WIFEXITED(status) && WEXITSTATUS(status) == EX_CONFIG), stop_asked = c->stop_asked;
-        char reason[sizeof(c->last_words)];
+        char reason[ENDING_TEXT_MAX];
 
-        describe_end(c, status, reason, sizeof(reason));
+        ending_describe(&c->ending, status, c->stop_asked || c->params.mode != MODE_RUN, reason);
         c->phase = PHASE_NONE;
-        if (stop_asked)
+        if (c->stop_asked)
                 set_state(c, HOST_STOPPED, reason);
-        else if (misconfigured) {
+        else if (ending_is_misconfigured(&c->ending, status)) {
                 c->wanted = false;
                 set_state(c, HOST_MISCONFIGURED, reason);
         } else if (c->params.mode != MODE_RUN) {
@@ -348,10 +294,8 @@ static void on_end(void *userdata, _unused_ pid_t pid, int status) {
         Child *c = userdata;
 
         c->busy++;
-        for (unsigned n = 0; n < FRAMES_LEFT_MAX && c->fd >= 0 && !c->freed; n++)
-                if (take_datagram(c) == 0)
-                        break;
         (void)kill(-c->pid, SIGKILL); /* it is not reaped yet: the group is still its own */
+        take_datagrams(c, BYTES_LEFT_MAX, false);
         link_close(c);
         loop_timer_disarm(c->deadline);
         loop_timer_disarm(c->look);
@@ -401,8 +345,8 @@ static int launch(Child *c) {
         char text[256];
         int r;
 
-        c->stop_asked = c->fatal = false;
-        c->last_words[0] = 0;
+        c->stop_asked = false;
+        c->ending = (Ending){ 0 };
         c->healthy_since = 0;
         r = host_spawn(c);
         if (r == 0) {
@@ -562,8 +506,7 @@ int child_new(Child **ret, const ChildParams *params) {
         r = timers_new(c);
         if (r < 0)
                 return r;
-        c->tokens_at = loop_monotonic(params->loop);
-        c->tokens = (double)(params->intake_burst ? params->intake_burst : params->intake_rate);
+        budget_init(&c->budget, params->intake_rate, params->intake_burst, loop_monotonic(params->loop));
         *ret = TAKE_PTR(c);
         return 0;
 }

@@ -2,16 +2,12 @@
 /* What a host gets: /dev/null as stdin, our stderr as stdout and stderr, its socket as fd 3, nothing above
  * (closed by number, since libraries open sockets without CLOEXEC), default signals, none blocked, a process
  * group of its own (Ctrl-C at a terminal is for the daemon, which then stops its hosts in order; and what a
- * dead host leaves behind can be ended with it), and those variables of the environment that are listed here.
- *
- * The host ends itself when a call takes too long, by a timer whose signal is SIGKILL. So a SIGKILL that is
- * not ours is told as a hang; the kernel's out-of-memory killer looks the same from here. */
+ * dead host leaves behind can be ended with it), and those variables of the environment that are listed here. */
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 
 #include "base/file.h"
 #include "sensor/process.h"
@@ -131,22 +127,4 @@ bool process_is_dying(pid_t pid) {
         state = strstr(status, "\nState:\t");
         pending = strstr(status, "\nShdPnd:\t");
         return (state && state[8] == 'Z') || (pending && strtoull(pending + 9, NULL, 16) & (UINT64_C(1) << (SIGKILL - 1)));
-}
-
-void process_describe_end(int status, char *out, size_t size) {
-        int signo = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-        const char *name = signo > 0 ? sigabbrev_np(signo) : NULL;
-
-        if (signo == SIGKILL)
-                snprintf(out, size, "hung in a call, killed (timeout)");
-        else if (signo == SIGTERM || signo == SIGINT || signo == SIGHUP)
-                snprintf(out, size, "ended from outside (SIG%s)", name);
-        else if (name)
-                snprintf(out, size, "crashed (SIG%s)", name);
-        else if (signo > 0)
-                snprintf(out, size, "crashed (signal %d)", signo);
-        else if (WEXITSTATUS(status) != 0)
-                snprintf(out, size, "ended with exit code %d", WEXITSTATUS(status));
-        else
-                snprintf(out, size, "%s", "");
 }

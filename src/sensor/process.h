@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What has to be known of processes to look after a host: how it is started with nothing of ours but one end
- * of a socket, whether it dies, and why it ended, in words. */
+ * of a socket, how it is killed, and whether that gets through. */
 #pragma once
 
 #include <sys/types.h>
@@ -17,5 +17,3 @@ _must_check_ int process_spawn(const char *path, const char *instance, bool sani
 void process_kill(pid_t pid);
 /* SIGKILL waits for it, or it has ended and nobody has been told: it hangs in the kernel if this lasts. */
 bool process_is_dying(pid_t pid);
-/* status as of waitpid(): "crashed (SIGSEGV)", "ended with exit code 3"; "" for exit code 0. */
-void process_describe_end(int status, char *out, size_t size);
