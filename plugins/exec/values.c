@@ -51,7 +51,6 @@ int values_new(Values **ret, struct tbagent_host *host, const char *key, const c
                 free(v);
                 return -ENOMEM;
         }
-        json_tokener_set_flags(v->tokener, JSON_TOKENER_STRICT);
         *ret = v;
         return 0;
 }
@@ -237,6 +236,23 @@ static const char *line_emit(Values *v, json_object *line) {
         return NULL;
 }
 
+/* json-c from 0.17 on refuses an integer beyond 64 bits where it is strict, and with it the whole line; before,
+ * and where it is lenient, such a number is the nearest that fits, which integer_emit() tells from the text. */
+static json_object *parse(Values *v, const char *line, size_t size) {
+        json_object *parsed;
+
+        json_tokener_set_flags(v->tokener, JSON_TOKENER_STRICT);
+        json_tokener_reset(v->tokener);
+        /* With its NUL, which ends a bare number. */
+        parsed = json_tokener_parse_ex(v->tokener, line, (int)size + 1);
+        if (json_tokener_get_error(v->tokener) != json_tokener_error_parse_number)
+                return parsed;
+        json_object_put(parsed);
+        json_tokener_set_flags(v->tokener, 0);
+        json_tokener_reset(v->tokener);
+        return json_tokener_parse_ex(v->tokener, line, (int)size + 1);
+}
+
 void values_line(void *userdata, char *line, size_t size, bool whole) {
         const char *why = "is longer than 64 KiB";
         Values *v = userdata;
@@ -246,9 +262,7 @@ void values_line(void *userdata, char *line, size_t size, bool whole) {
                 if (line[strspn(line, " \t\r")] == 0 && strlen(line) == size)
                         return; /* blank */
                 v->line = line;
-                json_tokener_reset(v->tokener);
-                /* With its NUL, which ends a bare number. */
-                parsed = json_tokener_parse_ex(v->tokener, line, (int)size + 1);
+                parsed = parse(v, line, size);
                 why = json_tokener_get_error(v->tokener) == json_tokener_success ? line_emit(v, parsed) : "is no JSON";
                 json_object_put(parsed);
         }
