@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Program tbagent: arguments, which configuration runs, signals, and what systemd is told. */
 #include <getopt.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <malloc.h>
 #include <signal.h>
@@ -240,6 +241,17 @@ static void be_small(void) {
         mallopt(M_TRIM_THRESHOLD, 128 * KIB);
 }
 
+/* Whatever started us: nothing we open may become stdin, stdout or stderr of a host, and a closed pipe is no end. */
+static void mend_surroundings(void) {
+        int fd;
+
+        do
+                fd = open("/dev/null", O_RDWR);
+        while (fd >= 0 && fd <= STDERR_FILENO);
+        closep(&fd);
+        (void)signal(SIGPIPE, SIG_IGN);
+}
+
 static void harden(void) {
         struct rlimit none = { 0 };
 
@@ -307,6 +319,7 @@ int main(int argc, char **argv) {
 
         if (r <= 0)
                 return r < 0 ? EX_USAGE : EXIT_SUCCESS;
+        mend_surroundings();
         be_small();
         option_set_channel_options(report_options);
         session_init_process();
