@@ -263,6 +263,14 @@ static void host_done(Host *h) {
         free(h->setup);
 }
 
+/* Large buffers cost only the pages that they use: mapped by themselves, so not cleared by calloc(). What the heap has in
+ * stock (constructors of libraries have made it) would be taken for them first. */
+static void be_small(void) {
+        mallopt(M_MMAP_THRESHOLD, 32 * KIB);
+        mallopt(M_TOP_PAD, 16 * KIB);
+        malloc_trim(0);
+}
+
 int main(int argc, char **argv) {
         Host h = { 0 };
         int code;
@@ -272,7 +280,7 @@ int main(int argc, char **argv) {
                 return EX_USAGE;
         }
         (void)signal(SIGPIPE, SIG_IGN);
-        mallopt(M_MMAP_THRESHOLD, 32 * KIB); /* large buffers cost only the pages that they use */
+        be_small();
         code = host(&h);
         host_done(&h);
         return code;
