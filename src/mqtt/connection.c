@@ -267,6 +267,8 @@ static int connection_create(Connection *c) {
         options.MQTTVersion = c->protocol == 5 ? MQTTVERSION_5 : MQTTVERSION_3_1_1;
         options.sendWhileDisconnected = 0;
         options.maxBufferedMessages = MAX_INFLIGHT;
+        if (!getenv("MQTT_C_CLIENT_TRACE")) /* else the library notes each function call in a table of 120 KiB */
+                MQTTAsync_setTraceLevel(MQTTASYNC_TRACE_ERROR);
         if (MQTTAsync_createWithOptions(&c->handle, c->params.url, c->params.client_id, MQTTCLIENT_PERSISTENCE_NONE, NULL,
                                         &options) != MQTTASYNC_SUCCESS)
                 return -EIO;
