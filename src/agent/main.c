@@ -238,7 +238,9 @@ static void on_reload_signal(void *userdata, int signo _unused_) {
 static void be_small(void) {
         mallopt(M_ARENA_MAX, 1);
         mallopt(M_MMAP_THRESHOLD, 32 * KIB);
+        mallopt(M_TOP_PAD, 16 * KIB);
         mallopt(M_TRIM_THRESHOLD, 128 * KIB);
+        malloc_trim(0); /* what is in stock would be taken for large buffers */
 }
 
 /* Whatever started us: nothing we open may become stdin, stdout or stderr of a host, and a closed pipe is no end. */
