@@ -2,8 +2,8 @@
 """The real daemon as a test sees it: its configuration, its log line by line, its counts when it stops.
 
 Where things are comes from the environment that `make check` sets; a test started by hand needs only
-TBAGENT_BUILDDIR. TBAGENT_WRAP goes before the daemon's command (valgrind), TBAGENT_SLOW multiplies every time
-that is waited for."""
+TBAGENT_BUILDDIR. TBAGENT_WRAP goes before the daemon's command and TBAGENT_HOST_WRAP before a plugin host's
+(valgrind --quiet); TBAGENT_SLOW multiplies every time that is waited for."""
 import collections
 import contextlib
 import os
@@ -29,9 +29,10 @@ TEST_PLUGINS = os.environ.get('TBAGENT_PLUGINS', os.path.join(BUILD, 'tests', 'p
 PLUGIN_TREE = os.environ.get('TBAGENT_PLUGIN_TREE', os.path.join(BUILD, 'plugins'))
 PRELOAD = os.path.join(BUILD, 'tests', 'preload', '.libs')
 WRAP = shlex.split(os.environ.get('TBAGENT_WRAP', ''))
+HOST_WRAP = os.environ.get('TBAGENT_HOST_WRAP')
 
 STOPPED = re.compile(r'stopped: (\d+) values made, (\d+) acknowledged, (\d+) waiting, (\d+) dropped; longest turn ([\d.]+) ms')
-REPORTS = re.compile(r'ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:')
+REPORTS = r'ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:|^==\d+== '
 Counts = collections.namedtuple('Counts', 'made acknowledged waiting dropped turn')
 TURN_MAX = 50   # ms
 
@@ -53,7 +54,14 @@ def plugin_dirs():
 
 def options(folder):
     """What every call of tbagent needs to find its parts in the build tree."""
-    return ['--plugin-dir', plugin_dirs(), '--host', HOST, '--state-dir', os.path.join(folder, 'state')]
+    return ['--plugin-dir', plugin_dirs(), '--host', host(folder), '--state-dir', os.path.join(folder, 'state')]
+
+
+def host(folder):
+    """The plugin host, or a script that runs it within what TBAGENT_HOST_WRAP says, without a memory limit."""
+    if not HOST_WRAP:
+        return HOST
+    return write(os.path.join(folder, 'host'), '#!/bin/sh\nTBAGENT_SANITIZED=1 exec %s %s "$@"\n' % (HOST_WRAP, shlex.quote(HOST)), 0o755)
 
 
 def write(path, text, mode=0o600):
@@ -123,8 +131,8 @@ def is_alive(pid):
 class Daemon:
     """Starts tbagent; a context manager that leaves nothing running and, after a failure, shows the log."""
 
-    def __init__(self, case, text, name='tbagent', more_options=(), env=None, conf=None):
-        self.case = case
+    def __init__(self, case, text, name='tbagent', more_options=(), env=None, conf=None, reports=REPORTS):
+        self.case, self.reports = case, reports      # reports: lines of a sanitizer or valgrind that are a failure
         self.folder = case.folder
         self.conf = conf or os.path.join(case.folder, name + '.conf')
         if text is not None:
@@ -197,7 +205,7 @@ class Daemon:
         except subprocess.TimeoutExpired:
             raise Failed('still runs after %g s' % (seconds * SLOW)) from None
         self.reader.join(5)
-        reports = self.matching(REPORTS.pattern)
+        reports = self.reports and self.matching(self.reports)
         if reports:
             raise Failed(reports[0])
         return code

@@ -38,6 +38,19 @@ def counted_on(server, more=5):
     wait_for(lambda: stored(server, 'count') >= have + more, 40, '%d further values of the counter' % more)
 
 
+def caught_up(case, server, seconds=3):
+    """Waits until rows have arrived fresh for some time: a close that may have been a rate limit slows them down first."""
+    began = time.time()
+
+    def fresh():
+        since = time.time() - seconds
+        ages = [e['t'] * 1000 - e['first_ts'] for e in server.events(event='publish') if e['t'] > since and e.get('first_ts')]
+        return since > began and ages and max(ages) < 1000
+
+    wait_for(fresh, 60, 'fresh rows')
+    case.note('rows are fresh again after %.1f s', time.time() - began - seconds)
+
+
 def check_counter(case, server):
     """The counter loses no number, and its values stand in their order."""
     values = [v for _, v in server.series('d', ['count']).get('count', [])]
@@ -93,7 +106,7 @@ def cut(case, protocol):
     mark = daemon.mark()
     server.control('faults', {'close_before_puback': 1, 'close_stores': protocol == '5', 'close_how': 'reset'})
     daemon.connected(40, mark)
-    counted_on(server)
+    caught_up(case, server)
     counts = daemon.stop()
     settled(case, server, counts)
     check_counter(case, server)

@@ -60,7 +60,7 @@ def beside(case):
     server, url, token = standin(case)
     names = [n for n in HOSTILE if not (SANITIZER and n == 'leak-memory')]
     text = [GOOD % ('good', 'count'), instances(names)]
-    daemon = start(case, config('\n'.join(text), url, token, telemetry=TELEMETRY))
+    daemon = start(case, config('\n'.join(text), url, token, telemetry=TELEMETRY), reports=None)
     daemon.connected()
     wait_for(lambda: series(server, 'count'), 10, 'the first sample')
     began = time.monotonic()
