@@ -59,7 +59,7 @@ struct Child {
         /* of the process there is now */
         Phase phase;
         pid_t pid;
-        int fd;
+        int fd, status_fd; /* ours of the socket; process_status_open() */
         LoopChild *process;
         LoopIo *io;
         bool stop_asked;
@@ -106,6 +106,11 @@ static void link_close(Child *c) {
         c->fd = -EBADF;
 }
 
+static void status_close(Child *c) {
+        closep(&c->status_fd);
+        c->status_fd = -EBADF;
+}
+
 /* words: why; NULL: nothing worth telling. */
 static void kill_process(Child *c, const char *words) {
         if (c->phase != PHASE_LIVE && c->phase != PHASE_ENDING)
@@ -139,7 +144,7 @@ static void on_deadline(void *userdata) {
 static void on_look(void *userdata) {
         Child *c = userdata;
 
-        if (c->phase == PHASE_LIVE && process_is_dying(c->pid))
+        if (c->phase == PHASE_LIVE && process_is_dying(c->status_fd))
                 kill_process(c, NULL);
         else
                 loop_timer_arm_in(c->look, LOOK_EVERY, LOOK_EVERY / 3);
@@ -297,6 +302,7 @@ static void on_end(void *userdata, _unused_ pid_t pid, int status) {
         (void)kill(-c->pid, SIGKILL); /* it is not reaped yet: the group is still its own */
         take_datagrams(c, BYTES_LEFT_MAX, false);
         link_close(c);
+        status_close(c);
         loop_timer_disarm(c->deadline);
         loop_timer_disarm(c->look);
         c->process = loop_child_free(c->process);
@@ -327,6 +333,7 @@ static int host_spawn(Child *c) {
                 return r;
         }
         c->phase = PHASE_LIVE;
+        c->status_fd = process_status_open(c->pid); /* before SETUP; without it nobody looks */
         r = loop_io_new(&c->io, c->params.loop, "plugin host", c->fd, EPOLLIN, on_readable, c);
         if (r == 0)
                 r = wire_send(c->fd, send_buffer, (size_t)size, -EBADF); /* the socket is empty: it has room */
@@ -492,7 +499,7 @@ int child_new(Child **ret, const ChildParams *params) {
         if (!c)
                 return -ENOMEM;
         c->params = *params;
-        c->fd = -EBADF;
+        c->fd = c->status_fd = -EBADF;
         c->state = HOST_STOPPED;
         c->params.host_path = strdup(params->host_path);
         c->params.instance = strdup(params->instance);
@@ -533,6 +540,7 @@ Child *child_free(Child *c) {
         c->io = loop_io_free(c->io);
         closep(&c->fd);
         c->fd = -EBADF;
+        status_close(c);
         c->freed = true;
         if (c->busy == 0)
                 child_destroy(c);

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
-#include "base/file.h"
 #include "sensor/process.h"
 
 extern char **environ;
@@ -116,14 +115,24 @@ void process_kill(pid_t pid) {
         (void)kill(pid, SIGKILL);
 }
 
-bool process_is_dying(pid_t pid) {
-        _cleanup_(freep) char *status = NULL;
-        const char *state, *pending;
+int process_status_open(pid_t pid) {
         char path[32];
+        int fd;
 
         snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-        if (file_read(path, 16 * KIB, &status, NULL) < 0)
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        return fd < 0 ? -errno : fd;
+}
+
+bool process_is_dying(int status_fd) {
+        const char *state, *pending;
+        char status[8 * KIB];
+        ssize_t n;
+
+        n = status_fd < 0 ? -1 : pread(status_fd, status, sizeof(status) - 1, 0);
+        if (n <= 0)
                 return false;
+        status[n] = 0;
         state = strstr(status, "\nState:\t");
         pending = strstr(status, "\nShdPnd:\t");
         return (state && state[8] == 'Z') || (pending && strtoull(pending + 9, NULL, 16) & (UINT64_C(1) << (SIGKILL - 1)));

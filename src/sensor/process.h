@@ -15,5 +15,8 @@ _must_check_ int process_spawn(const char *path, const char *instance, bool sani
 
 /* SIGKILL to it and to its whole group. Only while it is not reaped. */
 void process_kill(pid_t pid);
+/* For process_is_dying(). To be opened before the host is told to begin: it makes itself not dumpable then, and where
+ * /proc hides what we may not trace (ProtectProc= of the unit) it is out of sight from there on. -errno: none. */
+int process_status_open(pid_t pid);
 /* SIGKILL waits for it, or it has ended and nobody has been told: it hangs in the kernel if this lasts. */
-bool process_is_dying(pid_t pid);
+bool process_is_dying(int status_fd);

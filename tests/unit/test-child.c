@@ -525,6 +525,7 @@ static void test_stuck(void **state) {
         int go[2], tell[2];
         char byte = 0, text[16];
         pid_t pid, tracer;
+        int status;
         bool held;
         Test *t = begin("traceable", MODE_RUN);
 
@@ -544,7 +545,9 @@ static void test_stuck(void **state) {
                 held = read(tell[0], &byte, 1) == 1 && byte == 'h';
         }
         if (held) {
-                assert_true(process_is_dying(pid));
+                status = process_status_open(pid);
+                assert_true(process_is_dying(status));
+                close(status);
                 assert_int_equal(loop_advance(t->loop, 4 * USEC_PER_SEC), 0);
                 assert_string_equal(t->states, "opening|running|");
                 assert_int_equal(loop_advance(t->loop, 40 * USEC_PER_SEC), 0);
