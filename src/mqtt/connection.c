@@ -261,14 +261,22 @@ Connection *connection_free(Connection *c) {
         return NULL;
 }
 
+/* OpenSSL starts by itself when the first TLS connection is made (a plain one is spared 100 KiB of its error texts), and
+ * the library need not note each call of its functions in a table of 120 KiB. */
+void connection_init_process(void) {
+        MQTTAsync_init_options options = MQTTAsync_init_options_initializer;
+
+        MQTTAsync_global_init(&options);
+        if (!getenv("MQTT_C_CLIENT_TRACE"))
+                MQTTAsync_setTraceLevel(MQTTASYNC_TRACE_ERROR);
+}
+
 static int connection_create(Connection *c) {
         MQTTAsync_createOptions options = MQTTAsync_createOptions_initializer;
 
         options.MQTTVersion = c->protocol == 5 ? MQTTVERSION_5 : MQTTVERSION_3_1_1;
         options.sendWhileDisconnected = 0;
         options.maxBufferedMessages = MAX_INFLIGHT;
-        if (!getenv("MQTT_C_CLIENT_TRACE")) /* else the library notes each function call in a table of 120 KiB */
-                MQTTAsync_setTraceLevel(MQTTASYNC_TRACE_ERROR);
         if (MQTTAsync_createWithOptions(&c->handle, c->params.url, c->params.client_id, MQTTCLIENT_PERSISTENCE_NONE, NULL,
                                         &options) != MQTTASYNC_SUCCESS)
                 return -EIO;

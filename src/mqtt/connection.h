@@ -52,6 +52,9 @@ typedef struct ConnectionParams { /* borrowed for the life of the connection */
         void *userdata;
 } ConnectionParams;
 
+/* Before the first connection. */
+void connection_init_process(void);
+
 /* Begins to connect; told by LINK_CONNECTED or LINK_FAILED. protocol: 5 or 4 */
 _must_check_ int connection_new(Connection **ret, const ConnectionParams *params, uint64_t generation, int protocol,
                                 const char *username, const char *password);

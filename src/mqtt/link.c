@@ -49,6 +49,7 @@ void link_init_process(void) {
         (void)setenv("RES_OPTIONS", "timeout:3 attempts:1", 0);
         (void)unsetenv("http_proxy");
         (void)unsetenv("https_proxy");
+        connection_init_process();
 }
 
 /* ---- events, from any thread */
