@@ -181,12 +181,6 @@ static bool is_backlog(const Uplink *u, const Row *row) {
         return row->boottime_ns < (int64_t)loop_boottime(u->params.loop) * NSEC_PER_USEC - age;
 }
 
-/* A single member of it is more than a message may be. */
-static void drop_row(Uplink *u, uint64_t seq, const Row *row) {
-        spool_record_gap(u->params.spool, "", "larger than the server takes", row->points, row->boottime_ns, row->boottime_ns);
-        spool_ack(u->params.spool, seq, seq);
-}
-
 /* 1: full; 0: it could hold more, but there is no more; < 0: no memory. */
 static int build(Uplink *u, bool *ret_backlog) {
         usec_t now = now_of(u);
@@ -209,8 +203,8 @@ static int build(Uplink *u, bool *ret_backlog) {
                 if (*ret_backlog && u->batch.rows >= max_rows)
                         return 1;
                 r = batch_add(&u->batch, seq, &row, seq == u->part_seq ? u->part_next : 0, row_ts(u, row.boottime_ns));
-                if (r == -E2BIG)
-                        drop_row(u, seq, &row);
+                if (r == -E2BIG) /* a single member of it is more than a message may be */
+                        spool_drop(u->params.spool, seq, "larger than the server takes");
                 else if (r <= 0)
                         return r < 0 ? r : 1;
                 seq++;

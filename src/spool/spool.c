@@ -27,6 +27,7 @@
 #define SLOTS_MIN 256u
 #define SLOT_ACKED 0x80000000u
 #define RECORD_ALIGN 8
+#define QUEUE_FULL "queue full"
 #define RING_MAX ((size_t)0x7fffffff * RECORD_ALIGN)
 
 typedef struct Record {
@@ -220,9 +221,9 @@ static void release_prefix(Spool *s) {
                 s->tail = offset_of(s, s->first);
 }
 
-static void count_evicted(Spool *s, uint32_t points, int64_t boottime_ns) {
+static void count_evicted(Spool *s, const char *why, uint32_t points, int64_t boottime_ns) {
         s->stats.evicted_points += points;
-        spool_record_gap(s, "", "queue full", points, boottime_ns, boottime_ns);
+        spool_record_gap(s, "", why, points, boottime_ns, boottime_ns);
 }
 
 static bool limbo_push(Spool *s, uint64_t seq, const Record *r) {
@@ -276,7 +277,7 @@ static void evict_oldest(Spool *s) {
         if (told && !sent)
                 gap_row_lost(s, told);
         if (!r->gap && !s->discard && !(sent && limbo_push(s, seq, r)))
-                count_evicted(s, r->points, r->boottime_ns);
+                count_evicted(s, QUEUE_FULL, r->points, r->boottime_ns);
         *slot_of(s, seq) |= SLOT_ACKED;
         release_prefix(s);
 }
@@ -288,7 +289,7 @@ void spool_sent(Spool *s, uint64_t last) {
 void spool_unsent(Spool *s) {
         s->sent = 0;
         for (size_t i = 0; i < s->n_limbo; i++)
-                count_evicted(s, s->limbo[i].points, s->limbo[i].boottime_ns);
+                count_evicted(s, QUEUE_FULL, s->limbo[i].points, s->limbo[i].boottime_ns);
         s->n_limbo = 0;
         for (size_t i = 0; i < GAP_ROWS_MAX; i++)
                 if (s->gap_rows[i].seq != 0 && s->gap_rows[i].seq < s->first)
@@ -419,6 +420,23 @@ void spool_ack(Spool *s, uint64_t first, uint64_t last) {
                 if (!r->gap)
                         s->stats.acked_points += r->points;
         }
+        release_prefix(s);
+}
+
+void spool_drop(Spool *s, uint64_t seq, const char *why) {
+        const Record *r;
+        GapRow *told;
+
+        if (seq < s->first || seq >= s->next || (*slot_of(s, seq) & SLOT_ACKED))
+                return;
+        r = record_at(s, offset_of(s, seq));
+        told = r->gap ? gap_row_find(s, seq) : NULL;
+        count_out(s, r);
+        if (told)
+                told->seq = 0; /* what cannot be told is not tried again for ever */
+        else if (!r->gap && !s->discard)
+                count_evicted(s, why, r->points, r->boottime_ns);
+        *slot_of(s, seq) |= SLOT_ACKED;
         release_prefix(s);
 }
 

@@ -45,6 +45,8 @@ void spool_sent(Spool *s, uint64_t last);
 void spool_unsent(Spool *s);
 /* Rows first..last (inclusive) are at the server. Any order; numbers already gone are fine. */
 void spool_ack(Spool *s, uint64_t first, uint64_t last);
+/* Row seq can never be sent: it goes, counted and told as one that was evicted, for this reason. */
+void spool_drop(Spool *s, uint64_t seq, const char *why);
 
 /* Adds to the gap record of (instance, why): used for everything dropped anywhere before it had a number. */
 void spool_record_gap(Spool *s, const char *instance, const char *why, uint64_t points, int64_t from_ns, int64_t to_ns);

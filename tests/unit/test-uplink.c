@@ -451,6 +451,32 @@ static void test_full_while_sending(void **state) {
         world_done(&w);
 }
 
+/* One value that no message holds: dropped and told, never counted as acknowledged. */
+static void test_larger_than_the_server_takes(void **state) {
+        char text[2048];
+        SpoolStats spool;
+        World w;
+
+        (void)state;
+        world_new(&w, 64 * KIB, (UplinkParams){ 0 });
+        w.limits.max_payload = 1024;
+        go_up(&w);
+        put(&w, 1, false);
+        snprintf(text, sizeof(text), "{\"big\":\"%01500d\"}", 0);
+        assert_int_equal(spool_append(w.spool, &(Row){ .boottime_ns = (int64_t)loop_boottime(w.loop) * 1000, .points = 1, .device = "",
+                                                       .text = text, .text_size = strlen(text) }, NULL), 0);
+        put(&w, 1, false);
+        advance(&w, 5 * SEC);
+        spool = spool_stats(w.spool);
+        assert_int_equal(spool.made_points, 3);
+        assert_int_equal(spool.acked_points, 2);
+        assert_int_equal(spool.evicted_points, 1);
+        assert_int_equal(w.distinct, 2);
+        assert_int_equal(w.gap_points, 1);
+        assert_true(uplink_idle(w.uplink));
+        world_done(&w);
+}
+
 static void test_flush(void **state) {
         World w;
 
@@ -551,6 +577,7 @@ int main(void) {
                 cmocka_unit_test(test_clock),
                 cmocka_unit_test(test_refused),
                 cmocka_unit_test(test_gaps),
+                cmocka_unit_test(test_larger_than_the_server_takes),
                 cmocka_unit_test(test_full_while_sending),
                 cmocka_unit_test(test_flush),
                 cmocka_unit_test(test_backlog),
