@@ -40,7 +40,8 @@ static void on_state(void *userdata, SessionState state, SessionReason reason, i
                 log_info("connected to %s (MQTT %s)", config_url(s->params.config),
                          session_protocol(client_session(s->client)) == 5 ? "5" : "3.1.1");
         else if (is_news(s, state, reason, code))
-                log_warning("%s; next try in %.1f s", text, retry > now ? (double)(retry - now) / USEC_PER_SEC : 0);
+                log_fields(reason == SESSION_OK ? LOG_INFO : LOG_WARNING, NULL, 0, "%s; next try in %.1f s", text,
+                           retry > now ? (double)(retry - now) / USEC_PER_SEC : 0);
         else
                 log_debug("session state %d, reason %d, code 0x%02x: %s", state, reason, code, text ? text : "");
         s->state = state;
@@ -197,6 +198,8 @@ int server_stop(Server *s, usec_t wait) {
 
 void server_set_config(Server *s, const Config *config) {
         s->params.config = config;
+        if (s->state == SESSION_WAITING) /* what was missing, a token file say, may be there now */
+                session_reconnect(client_session(s->client), 0);
 }
 
 void server_notify(Server *s, bool immediate) {

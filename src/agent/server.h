@@ -25,7 +25,7 @@ DEFINE_CLEANUP(Server *, server_free)
 void server_start(Server *s);
 /* As session_stop(). */
 int server_stop(Server *s, usec_t wait);
-/* Another configuration with the same server part (config_same_server()). */
+/* Another configuration with the same server part (config_same_server()); a wait for the next try is cut short. */
 void server_set_config(Server *s, const Config *config);
 void server_notify(Server *s, bool immediate);
 void server_flush(Server *s);
