@@ -3,7 +3,9 @@
  * Instances are held to the configuration by reconcile(), which may run at any time and any number of
  * times: what is gone or changed is asked to stop, what has stopped is freed, what is missing is started.
  * Start, reload and the end of a process are all the same to it. Freeing happens in a deferred call only,
- * because news of a process come from inside that process's own object.
+ * because news of a process come from inside that process's own object. Nothing is started while something
+ * is still ending: it may hold the keys and the hardware that the new one wants. A process that hangs in the
+ * kernel holds up nobody but its own instance.
  *
  * Stopping: hosts first, so that the rows they still hold arrive; then what waits is sent without regard to
  * the batch interval; then the connection is closed. Every step has a bound, and a worker thread that does
@@ -179,25 +181,47 @@ static void remove_slot(Agent *a, size_t i) {
         a->slots[i] = a->slots[--a->n_slots];
 }
 
-static void leave_unwanted(Agent *a) {
+static void leave(Slot *s) {
+        if (s->leaving)
+                return;
+        s->leaving = true;
+        instance_stop(s->instance, HOST_STOP_WAIT);
+}
+
+/* true: some are still ending. */
+static bool leave_unwanted(Agent *a) {
+        bool ending = false;
+
         for (size_t i = 0; i < a->n_slots; i++) {
-                Slot *s = &a->slots[i];
-                const ConfigInstance *c = a->stopping ? NULL : wanted(a, instance_name(s->instance));
-                if (s->leaving || (c && instance_is_same(s->instance, c)))
-                        continue;
-                s->leaving = true;
-                instance_stop(s->instance, HOST_STOP_WAIT);
+                const Instance *in = a->slots[i].instance;
+                const ConfigInstance *c = a->stopping ? NULL : wanted(a, instance_name(in));
+                if (!c || !instance_is_same(in, c))
+                        leave(&a->slots[i]);
         }
-        for (size_t i = a->n_slots; i-- > 0;)
-                if (a->slots[i].leaving && instance_is_stopped(a->slots[i].instance))
+        for (size_t i = a->n_slots; i-- > 0;) {
+                const Slot *s = &a->slots[i];
+                bool stuck = instance_is_stuck(s->instance);
+                if (s->leaving && (instance_is_stopped(s->instance) || (stuck && a->stopping)))
                         remove_slot(a, i);
+                else
+                        ending |= s->leaving && !stuck;
+        }
+        return ending;
+}
+
+/* What was wrong may be mended elsewhere: a plugin is installed, another instance gave up a key. */
+static void leave_misconfigured(Agent *a) {
+        for (size_t i = 0; i < a->n_slots; i++)
+                if (instance_state(a->slots[i].instance) == HOST_MISCONFIGURED)
+                        leave(&a->slots[i]);
 }
 
 static void check_stopped(Agent *a);
 
 static void reconcile(Agent *a) {
-        leave_unwanted(a);
-        for (size_t i = 0; !a->stopping && i < config_n_instances(a->config); i++) {
+        bool ending = leave_unwanted(a);
+
+        for (size_t i = 0; !ending && !a->stopping && i < config_n_instances(a->config); i++) {
                 const ConfigInstance *c = config_instance(a->config, i);
                 int r = c->enabled && !slot_of(a, c->name) ? add_instance(a, c) : 0;
                 if (r < 0)
@@ -367,14 +391,21 @@ int agent_reload(Agent *a, Config *config) {
         bool same = config_same_server(old, config);
         int r = 0;
 
+        if (a->stopping) {
+                config_free(config);
+                return 0;
+        }
         a->config = config;
-        if (!same) {
+        if (!same || !a->server) {
                 drop_server(a, SERVER_STOP_WAIT);
                 r = add_server(a);
-        } else if (a->server)
+                if (r < 0)
+                        log_error("the connection to the server cannot be set up: %s", strerror(-r));
+        } else
                 server_set_config(a->server, config);
         if (!a->server_left_behind)
                 config_free(old);
+        leave_misconfigured(a);
         reconcile(a);
         status_changed(a);
         return r;

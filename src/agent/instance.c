@@ -318,7 +318,11 @@ void instance_stop(Instance *i, usec_t wait) {
 bool instance_is_stopped(const Instance *i) {
         HostState s = i->child ? child_state(i->child) : HOST_STOPPED;
 
-        return s == HOST_STOPPED || s == HOST_STUCK || s == HOST_MISCONFIGURED;
+        return s == HOST_STOPPED || s == HOST_MISCONFIGURED;
+}
+
+bool instance_is_stuck(const Instance *i) {
+        return i->child && child_state(i->child) == HOST_STUCK;
 }
 
 bool instance_is_same(const Instance *i, const ConfigInstance *config) {

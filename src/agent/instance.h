@@ -38,8 +38,10 @@ DEFINE_CLEANUP(Instance *, instance_free)
 
 void instance_start(Instance *i);
 void instance_stop(Instance *i, usec_t wait);
-/* No host process is left (or it is stuck beyond help). */
+/* No host process is left. */
 bool instance_is_stopped(const Instance *i);
+/* Its process got SIGKILL and does not end. */
+bool instance_is_stuck(const Instance *i);
 /* Would this configuration give the same instance? */
 bool instance_is_same(const Instance *i, const ConfigInstance *config);
 

@@ -6,9 +6,10 @@ import os
 import re
 import shutil
 import subprocess
+import time
 
 import tap
-from daemon import BIN, SLOW, TOP, children, config, options, start, wait_for, write
+from daemon import BIN, SLOW, TOP, children, config, options, standin, start, wait_for, write
 
 CONFIGS = os.path.join(TOP, 'tests', 'configs')
 CONFIG_ERROR = 78
@@ -170,6 +171,41 @@ def reload(case):
     daemon.stop()
 
 
+def reload_mends(case):
+    """SIGHUP: an instance that was misconfigured for something elsewhere gets another chance, a key may move to another instance"""
+    first, second = PROBES % ('p', 'boiler', 1), PROBES % ('q', 'boiler', 2)
+    daemon = start(case, config('\n'.join([first, second])))
+    line = daemon.wait_for_line(r'^[pq]: \S+: key "boiler" is also made at')
+    wait_for(lambda: len(children(daemon.pid)) == 1, 10, 'the end of one probe')
+    loser = line[0]
+    mark = daemon.mark()
+    write(daemon.conf, config('\n'.join([first.replace('boiler', 'attic'), second] if loser == 'q' else [first, second.replace('boiler', 'attic')])))
+    daemon.hang_up()
+    daemon.wait_for_line(r'configuration read again', after=mark)
+    wait_for(lambda: len(children(daemon.pid)) == 2, 10, 'both probes')
+    mark = daemon.mark()
+    swapped = [first, second.replace('boiler', 'attic')] if loser == 'q' else [first.replace('boiler', 'attic'), second]
+    write(daemon.conf, config('\n'.join(swapped)))
+    before = set(children(daemon.pid))
+    daemon.hang_up()
+    wait_for(lambda: len(set(children(daemon.pid)) - before) == 2, 10, 'both probes with their keys exchanged')
+    time.sleep(.3)
+    case.equal(daemon.matching(r'is also made at', after=mark), [], 'conflicts with what was about to end')
+    daemon.stop()
+
+
+def reload_connects(case):
+    """SIGHUP: what was missing for a connection is tried at once, not when the next try is due"""
+    _, url, token = standin(case)
+    file = os.path.join(case.folder, 'the-token')
+    daemon = start(case, 'server = { url = "%s"; token_file = "%s"; };\n%s' % (url, file, config(COUNTER)))
+    daemon.wait_for_line(r'the-token is not there')
+    write(file, token)
+    daemon.hang_up()
+    daemon.connected(10)
+    daemon.stop()
+
+
 def one_bad(case):
     """an instance with a bad part is only itself misconfigured"""
     daemon = start(case, config('\n'.join([COUNTER, SYSTEM.replace('every', 'evry'), '  gone = { plugin = "nosuch"; };', '  bare = { };',
@@ -185,4 +221,4 @@ def one_bad(case):
 
 
 if __name__ == '__main__':
-    tap.main([broken, plugin_mistakes, usable, restart, reload, one_bad], parallel=3)
+    tap.main([broken, plugin_mistakes, usable, restart, reload, reload_mends, reload_connects, one_bad], parallel=3)
