@@ -87,9 +87,13 @@ int life_open(Life *l) {
 
         services_enter(s, SAMPLER_EVENT);
         l->state = NULL;
+        s->quiet = node_int(l->params.options, "optional");
         r = ops->open ? ops->open(&s->host, &l->state) : 0;
         services_returned(s);
         r = MIN(r, 0);
+        if (r == 0 && s->quiet && s->complaint[0])
+                services_say(s, TBAGENT_WARNING, "%s", s->complaint);
+        s->quiet = false;
         if (r == 0) {
                 l->open = true;
                 events_set_state(s->events, l->state);

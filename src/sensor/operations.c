@@ -73,7 +73,7 @@ static void op_log(struct tbagent_host *h, int level, const char *text) {
                         return;
                 memcpy(s->complained, s->complaint, sizeof s->complained);
         }
-        services_say(s, level, "%s", text);
+        services_say(s, s->quiet ? TBAGENT_DEBUG : level, "%s", text);
 }
 
 static const char *op_instance(struct tbagent_host *h) {

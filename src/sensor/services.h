@@ -39,8 +39,8 @@ typedef struct Services {
         ServicesParams params;
         Sampler *sampler;
         Events *events;
-        usec_t timeout; /* of the open call */
         bool in_call, armed;
+        bool quiet; /* complaints are only kept: absence of an optional instance is silent */
         int log_level;
         char complaint[256];
         char complained[256]; /* the complaint that was logged last: it is not repeated until a sample is good */

@@ -46,8 +46,11 @@ static int ok_open(struct tbagent_host *host, void **ret_state) {
         const struct tbagent_node *o = tbagent_options(host);
         uint32_t starts = 0;
 
-        if (++attempts <= tbagent_int(host, o, "absent"))
+        if (++attempts <= tbagent_int(host, o, "absent")) {
+                if (tbagent_is_set(host, o, "text"))
+                        tbagent_log(host, TBAGENT_WARNING, tbagent_string(host, o, "text", 0));
                 return -ENODEV;
+        }
         *ret_state = &samples;
         (void)tbagent_state_get(host, &starts, sizeof starts);
         starts++;

@@ -376,6 +376,28 @@ static void run_goes_through_states(void **state _unused_) {
         stop(p);
 }
 
+/* The daemon makes no line of WAITING where the instance is optional; nor must the plugin's complaint become one. */
+static void optional_absence_is_silent(void **state _unused_) {
+        for (int optional = 0; optional < 2; optional++) {
+                Setting *s = settings_new("ok");
+                unsigned warnings = 0;
+                Peer *p;
+
+                make(s, "optional", SETTING_BOOL, 3)->b = optional;
+                set_int(s, "absent", 1, 4);
+                set_text(s, "text", "nothing is plugged in", 5);
+                p = start(MODE_RUN, s);
+                do {
+                        assert_true(next(p));
+                        warnings += p->frame.type == FRAME_LOG && p->frame.f[0].u <= TBAGENT_WARNING;
+                } while (p->frame.type != FRAME_STATE);
+                assert_int_equal(p->frame.f[0].u, HOST_WAITING);
+                assert_string_equal(p->frame.f[1].data, "nothing is plugged in");
+                assert_int_equal(warnings, !optional);
+                stop(p);
+        }
+}
+
 static void kept_state_comes_back(void **state _unused_) {
         uint32_t starts = 0;
         Peer *p = start(MODE_RUN, settings_new("ok"));
@@ -656,6 +678,7 @@ int main(void) {
                 cmocka_unit_test(run_samples_on_schedule),
                 cmocka_unit_test(run_ends_at_end_of_file),
                 cmocka_unit_test(run_goes_through_states),
+                cmocka_unit_test(optional_absence_is_silent),
                 cmocka_unit_test(kept_state_comes_back),
                 cmocka_unit_test(methods_are_answered),
                 cmocka_unit_test(settings_change_live),
