@@ -114,14 +114,16 @@ IntakeResult intake_rows(Spool *spool, Keys *keys, unsigned owner, const char *i
 }
 
 int intake_own_bool(Spool *spool, int64_t now_ns, const char *key, bool value) {
-        RowWriter writer;
+        _cleanup_(freep) RowWriter *writer = malloc(sizeof(*writer)); /* 37 KiB: a stack would keep the pages */
         Row row = { .boottime_ns = now_ns, .points = 1, .flags = ROW_IMMEDIATE, .device = "" };
         int r;
 
-        row_writer_reset(&writer);
-        r = row_writer_add(&writer, key, strlen(key), &(Value){ .type = VALUE_BOOL, .b = value }, -1);
+        if (!writer)
+                return -ENOMEM;
+        row_writer_reset(writer);
+        r = row_writer_add(writer, key, strlen(key), &(Value){ .type = VALUE_BOOL, .b = value }, -1);
         if (r < 0)
                 return r;
-        row.text = row_writer_text(&writer, &row.text_size);
+        row.text = row_writer_text(writer, &row.text_size);
         return spool_append(spool, &row, NULL);
 }
