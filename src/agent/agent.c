@@ -59,7 +59,8 @@ static void send_status(Agent *a) {
         _cleanup_(freep) Instance **instances = calloc(a->n_slots + 1, sizeof(Instance *));
         _cleanup_(freep) char *text = NULL;
         StatusView v = { .url = config_url(a->config), .config_error = a->config_error, .config_path = a->params.config_path,
-                         .clock_trusted = true, .spool = spool_stats(a->spool), .instances = instances, .n_instances = a->n_slots };
+                         .clock_trusted = true, .spool = spool_stats(a->spool), .instances = instances,
+                         .n_instances = a->n_slots };
 
         if (!instances)
                 return;
@@ -276,7 +277,8 @@ static void on_liveness(void *userdata) {
 static void print_counts(const Agent *a) {
         SpoolStats s = spool_stats(a->spool);
 
-        log_info("stopped: %" PRIu64 " values made, %" PRIu64 " acknowledged, %" PRIu64 " waiting, %" PRIu64 " dropped; longest turn %.1f ms",
+        log_info("stopped: %" PRIu64 " values made, %" PRIu64 " acknowledged, %" PRIu64 " waiting, %" PRIu64
+                 " dropped; longest turn %.1f ms",
                  s.made_points, s.acked_points, s.points, s.evicted_points,
                  (double)loop_longest_turn(a->params.loop) / USEC_PER_MSEC);
 }
@@ -324,7 +326,8 @@ int agent_new(Agent **ret, const AgentParams *params, Config *config) {
         identity_get(params->state_dir, a->digits);
         a->liveness_every = sd_watchdog_enabled(0, &watchdog) > 0 ? watchdog / 3 : LIVENESS_EVERY;
         a->liveness_every = MIN(a->liveness_every, MAX(params->deaf_after / 4, 100 * USEC_PER_MSEC));
-        spool = (SpoolParams){ .ring_size = (size_t)node_int(config_telemetry(config), "ring_size"), .discard = !config_url(config) };
+        spool = (SpoolParams){ .ring_size = (size_t)node_int(config_telemetry(config), "ring_size"),
+                                .discard = !config_url(config) };
         r = spool_new(&a->spool, &spool);
         if (r == 0)
                 r = keys_new(&a->keys);

@@ -20,7 +20,8 @@ static void add_problem(void *userdata, const ConfigInstance *instance, bool fat
         if (file)
                 config_problems_add(p, fatal, instance->name, file, line, "%s", text);
         else
-                config_problems_add(p, fatal, instance->name, instance->file, instance->line, "plugins.%s: %s", instance->name, text);
+                config_problems_add(p, fatal, instance->name, instance->file, instance->line, "plugins.%s: %s",
+                                    instance->name, text);
 }
 
 static size_t print_problems(ConfigProblems *p) {

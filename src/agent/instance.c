@@ -109,7 +109,8 @@ static void tell_foreign(Instance *i, const IntakeResult *got) {
         const char *owner = i->params.owner_name ? i->params.owner_name(i->params.userdata, got->foreign_owner) : NULL;
 
         if (allowed(i, "foreign", 3600 * USEC_PER_SEC, 1))
-                log_instance(LOG_WARNING, i->name, "key \"%s\" belongs to %s%s: its values from here are dropped; rename it by key or keys",
+                log_instance(LOG_WARNING, i->name,
+                             "key \"%s\" belongs to %s%s: its values from here are dropped; rename it by key or keys",
                              got->foreign_key, owner ? "instance " : "another instance", owner ? owner : "");
 }
 
@@ -125,7 +126,8 @@ static void on_rows(void *userdata, Child *c _unused_, const uint8_t *data, size
         if (got.foreign_points > 0)
                 tell_foreign(i, &got);
         if ((got.refused_rows > 0 || got.error < 0) && allowed(i, "rows", 60 * USEC_PER_SEC, 1))
-                log_instance(LOG_WARNING, i->name, "sent rows that are not valid; they are dropped and counted (%" PRIu64 " so far)",
+                log_instance(LOG_WARNING, i->name,
+                             "sent rows that are not valid; they are dropped and counted (%" PRIu64 " so far)",
                              i->stats.refused_rows);
         if (got.rows > 0)
                 i->params.appended(i->params.userdata, got.immediate);

@@ -17,7 +17,8 @@ typedef struct ProbeParams {
         usec_t timeout; /* for all of them */
         int log_level;
         /* a mistake in the configuration, or (file NULL) a host that did not come through */
-        void (*problem)(void *userdata, const ConfigInstance *instance, bool fatal, const char *file, unsigned line, const char *text);
+        void (*problem)(void *userdata, const ConfigInstance *instance, bool fatal, const char *file, unsigned line,
+                        const char *text);
         void (*row)(void *userdata, const ConfigInstance *instance, const Row *row); /* may be NULL */
         void *userdata;
 } ProbeParams;

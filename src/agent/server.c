@@ -60,7 +60,8 @@ static void on_online(void *userdata, const ClientLimits *limits) {
 
         if (limits->known)
                 log_info("server limits: messages %s, telemetry messages %s, data points %s, payload %zu bytes",
-                         limits->messages ? limits->messages : "none", limits->telemetry_messages ? limits->telemetry_messages : "none",
+                         limits->messages ? limits->messages : "none",
+                         limits->telemetry_messages ? limits->telemetry_messages : "none",
                          limits->telemetry_points ? limits->telemetry_points : "none", limits->max_payload);
         uplink_online(s->uplink, limits);
 }

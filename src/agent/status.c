@@ -7,7 +7,8 @@
 static void write_server(FILE *f, const StatusView *v) {
         if (!v->url)
                 fprintf(f,
-                        "Sampling, not sending: no server is set. Put server = { url = \"mqtt://HOST\"; }; into %s.d/server.conf and "
+                        "Sampling, not sending: no server is set. Put server = { url = \"mqtt://HOST\"; }; into "
+                        "%s.d/server.conf and "
                         "the device's access token into /etc/tbagent.token, then: systemctl restart tbagent.",
                         v->config_path);
         else if (v->session == SESSION_CONNECTED)

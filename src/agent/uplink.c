@@ -374,7 +374,9 @@ static void refused(Uplink *u, const Flight *f, int code) {
         if (code == 0x83 || code == 0x96 || code == 0x97)
                 limits_failed(&u->limits, true, now_of(u));
         if (u->refusals++ == 0)
-                log_warning("the server refuses telemetry (MQTT code 0x%02x): all of it is kept, and sent again with growing pauses", code);
+                log_warning("the server refuses telemetry (MQTT code 0x%02x): all of it is kept, "
+                            "and sent again with growing pauses",
+                            code);
         u->refused_first = f->first;
         u->rewind = true;
         u->stats.resent_batches++;
@@ -440,7 +442,8 @@ static void judge_loss(Uplink *u, SessionReason reason) {
                 return;
         limits_failed(&u->limits, certain, now);
         if (log_allow("uplink-pace", 60 * USEC_PER_SEC, 3, NULL))
-                log_notice("the server closed the connection%s: sending goes on with at most %s messages and %s points per second",
+                log_notice("the server closed the connection%s: sending goes on "
+                           "with at most %s messages and %s points per second",
                            certain ? " because of its rate limits" : ", perhaps because of rate limits",
                            pace_text(limits_message_pace(&u->limits, now), messages),
                            pace_text(limits_point_pace(&u->limits, now), points));

@@ -19,7 +19,8 @@ typedef struct UplinkParams {
         int64_t (*clock_offset_ms)(void *userdata); /* ts = boottime_ms + offset */
         bool (*clock_trusted)(void *userdata);      /* false: rows wait */
         usec_t splay;    /* fixed delay of the batch tick, < batch_interval (DESIGN.md 3.7) */
-        unsigned backlog_rate; /* rows per second that waited long, beside the new ones, where the server names no limits; 0: any */
+        /* rows per second that waited long, beside the new ones, where the server names no limits; 0: any */
+        unsigned backlog_rate;
         /* How a payload leaves; NULL: client_telemetry(). Tests put a server of their own here, client may be NULL then. */
         int (*send)(void *userdata, const void *payload, size_t size, uint64_t context);
         void *userdata;

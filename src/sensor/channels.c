@@ -27,7 +27,8 @@ const struct tbagent_option instance_options[] = {
           "Time between two samples, aligned to the wall clock.", NULL },
         { "timeout", TBAGENT_DURATION, R, "30s", 0.1, 3600, NULL, "s",
           "A call into the plugin that takes longer is ended with its process.", NULL },
-        { "memory_max", TBAGENT_SIZE, 0, "64M", 8 << 20, 1e12, NULL, "bytes", "Memory that the instance's process may use.", NULL },
+        { "memory_max", TBAGENT_SIZE, 0, "64M", 8 << 20, 1e12, NULL, "bytes",
+          "Memory that the instance's process may use.", NULL },
         { "order", TBAGENT_STRING, 0, "live-first", 0, 0, "live-first|strict", NULL,
           "strict sends this instance's values in the order of their making, also after an outage.", NULL },
         { "intake", TBAGENT_SIZE, 0, "256k", 0, 1e12, NULL, "bytes per second",
@@ -184,7 +185,8 @@ static void check_names(Channels *c) {
                         tell(c, a->file, a->line, "%s: \"%.64s\" cannot be a telemetry key: %s", a->path, a->key, why);
                 if (!a->prefix && is_own_key(a->key, c->params.instance))
                         tell(c, a->file, a->line,
-                             "%s is called \"%s\", a key that is made for the instance itself: give it another one", a->path, a->key);
+                             "%s is called \"%s\", a key that is made for the instance itself: give it another one", a->path,
+                             a->key);
                 for (size_t j = 0; j < c->n; j++)
                         if (i != j)
                                 check_pair(c, a, &c->all[j], i < c->n_maps && j < c->n_maps);

@@ -16,7 +16,8 @@
  * and nobody is told: a look at /proc twice a minute finds a host whose SIGKILL does not get through.
  *
  * When the intake budget is spent the socket is not read (and not polled: its hang-up would be told again and
- * again) until there is some again. The host's own queue takes what that holds up. What is in the socket when the host has ended is read whatever the bucket says.
+ * again) until there is some again. The host's own queue takes what that holds up. What is in the
+ * socket when the host has ended is read whatever the bucket says.
  *
  * Callbacks may call everything here, child_free() too. */
 #include <signal.h>

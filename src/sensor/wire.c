@@ -37,7 +37,8 @@ static int take_fd(struct msghdr *message) {
         int first = -EBADF;
 
         for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
-                size_t n = c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
+                size_t n = c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS
+                                   ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
 
                 for (size_t i = 0; i < n; i++) {
                         int fd;

@@ -187,7 +187,8 @@ static int read_limits(json_object *o, ClientLimits *ret) {
         int64_t size, n;
 
         if (!json_object_is_type(o, json_type_object) || !json_object_object_get_ex(o, "maxPayloadSize", &payload) ||
-            !json_object_object_get_ex(o, "maxInflightMessages", &inflight) || !json_object_object_get_ex(o, "rateLimits", &rates) ||
+            !json_object_object_get_ex(o, "maxInflightMessages", &inflight) ||
+            !json_object_object_get_ex(o, "rateLimits", &rates) ||
             !json_object_is_type(payload, json_type_int) || !json_object_is_type(inflight, json_type_int) ||
             !json_object_is_type(rates, json_type_object))
                 return -EBADMSG;
@@ -217,7 +218,9 @@ static void on_limits(void *userdata, int error, const char *json, size_t size) 
         if (error < 0)
                 return; /* it does not tell: what online() said stays true */
         if (read_limits(o, &limits) < 0) {
-                c->events.warning(c->userdata, "the server's answer to getSessionLimits is not understood: it is taken as one without limits known");
+                c->events.warning(c->userdata,
+                                  "the server's answer to getSessionLimits is not understood: "
+                                  "it is taken as one without limits known");
                 return;
         }
         if (bucket_parse(limits.messages, SHARE, loop_monotonic(c->loop), &c->messages) == 0)
@@ -243,7 +246,9 @@ static void on_subscribed(void *userdata, uint64_t context _unused_, const uint8
 
                 if (i < n && codes[i] < 0x80)
                         continue;
-                snprintf(text, sizeof(text), "the server refuses the subscription to %s (MQTT code 0x%02x): is this the address of a ThingsBoard server?",
+                snprintf(text, sizeof(text),
+                         "the server refuses the subscription to %s (MQTT code 0x%02x): "
+                         "is this the address of a ThingsBoard server?",
                          topic_filter(subscriptions[i]), i < n ? codes[i] : 0);
                 c->events.warning(c->userdata, text);
         }

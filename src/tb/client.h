@@ -48,7 +48,8 @@ int client_stop(Client *c, usec_t wait); /* as session_stop() */
 /* Publishes one telemetry payload at QoS 1; context < 2^63. Errors as session_publish(). */
 _must_check_ int client_telemetry(Client *c, const void *payload, size_t size, uint64_t context);
 /* Client RPC. ids rise and are not used again within 60 s. params: JSON, NULL: none. -EAGAIN: too many wait. */
-_must_check_ int client_call(Client *c, const char *method, const char *params, usec_t timeout, client_answer_fn fn, void *userdata);
+_must_check_ int client_call(Client *c, const char *method, const char *params, usec_t timeout, client_answer_fn fn,
+                             void *userdata);
 
 bool client_is_online(const Client *c);
 Session *client_session(Client *c); /* borrowed */
