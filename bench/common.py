@@ -59,12 +59,23 @@ def scratch():
         shutil.rmtree(d, ignore_errors=True)
 
 
+def make_certificate(folder):
+    """Signs itself; FOLDER/cert.pem and FOLDER/key.pem, which mosquitto's user may read."""
+    subprocess.run(['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=127.0.0.1', '-addext',
+                    'subjectAltName=IP:127.0.0.1', '-keyout', folder + '/key.pem', '-out', folder + '/cert.pem'],
+                   check=True, stderr=subprocess.DEVNULL)
+    os.chmod(folder + '/key.pem', 0o644)
+
+
 @contextlib.contextmanager
-def mosquitto(folder):
+def mosquitto(folder, tls=False):
     port = free_port()
     conf = os.path.join(folder, 'mosquitto.conf')
     with open(conf, 'w') as f:
         f.write('listener %d 127.0.0.1\nallow_anonymous true\npersistence false\nset_tcp_nodelay true\nsys_interval 1\n' % port)
+        if tls:
+            make_certificate(folder)
+            f.write('certfile %s/cert.pem\nkeyfile %s/key.pem\n' % (folder, folder))
     with running(['/usr/sbin/mosquitto', '-c', conf], stderr=subprocess.DEVNULL):
         wait_until(lambda: answers(port), 10, 'mosquitto')
         yield port
@@ -75,12 +86,13 @@ def plugin_dirs(build):
 
 
 @contextlib.contextmanager
-def tbagent(build, folder, port, instances, more='', wrap=()):
+def tbagent(build, folder, port, instances, more='', wrap=(), tls=False):
     """The daemon with these instances; yields the process, whose log is FOLDER/tbagent.log."""
     conf = os.path.join(folder, 'tbagent.conf')
     state = tempfile.mkdtemp(dir=folder)
     with open(os.open(conf, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 'w') as f:
-        f.write('server = { url = "mqtt://127.0.0.1:%d"; token = "bench"; };\nclock = "system";\n%s\nplugins = {\n%s};\n' % (port, more, instances))
+        f.write('server = { url = "%s://127.0.0.1:%d"; token = "bench"; %s };\nclock = "system";\n%s\nplugins = {\n%s};\n' % (
+            'mqtts' if tls else 'mqtt', port, 'ca = "%s/cert.pem";' % folder if tls else '', more, instances))
     command = [*wrap, os.path.join(build, 'tbagent'), '--config', conf, '--state-dir', state, '--plugin-dir', plugin_dirs(build),
                '--host', os.path.join(build, 'tbagent-plugin-host')]
     with open(os.path.join(folder, 'tbagent.log'), 'w') as log, running(command, stderr=log, stdout=log) as p:
