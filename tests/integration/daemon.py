@@ -61,7 +61,8 @@ def host(folder):
     """The plugin host, or a script that runs it within what TBAGENT_HOST_WRAP says, without a memory limit."""
     if not HOST_WRAP:
         return HOST
-    return write(os.path.join(folder, 'host'), '#!/bin/sh\nTBAGENT_SANITIZED=1 exec %s %s "$@"\n' % (HOST_WRAP, shlex.quote(HOST)), 0o755)
+    text = '#!/bin/sh\nTBAGENT_SANITIZED=1 exec %s %s "$@"\n' % (HOST_WRAP, shlex.quote(HOST))
+    return write(os.path.join(folder, 'host'), text, 0o755)
 
 
 def write(path, text, mode=0o600):

@@ -18,34 +18,43 @@ COUNTER = '  counter = { plugin = "counter"; every = "100ms"; };'
 PROBES = '  %s = { plugin = "onewire"; path = "/nonexistent"; sensors = { %s = { id = "28-0316a2795e%02x"; }; }; };'
 
 # What to do about it: something to write, to take away, to choose from; or a bound that says so by itself.
-REMEDY = re.compile(r'writ(e|ten)|did you mean|known here|there are|take |put |give |store it|needs |wants |is missing|chmod|has no|is for TLS|begins with|'
-                    r'must not be|cannot be called|is too large|more than|mend |never closed|this is no text', re.I)
+REMEDY = re.compile(r'writ(e|ten)|did you mean|known here|there are|take |put |give |store it|needs |wants |is missing|chmod|'
+                    r'has no|is for TLS|begins with|must not be|cannot be called|is too large|more than|mend |never closed|'
+                    r'this is no text', re.I)
 
 # Mistakes that only a plugin host can see: (what, text, ((line, words), ...)), lines counted from 1.
 HOSTS = (
     ('unknown option of a plugin', 'plugins = {\n  a = { plugin = "system";\n    temperatur = true; };\n};\n',
      ((3, r'temperatur is not known; did you mean "temperature"'),)),
-    ('wrong type of a plugin\'s option', 'plugins = {\n  a = { plugin = "system";\n    load = "often"; };\n};\n', ((3, r'a\.load'),)),
-    ('unknown option of a channel', 'plugins = {\n a = { plugin = "onewire";\n  sensors = {\n   t = { id = "28-0316a2795eff"; decimal = 1; };\n };};\n};\n',
+    ('wrong type of a plugin\'s option', 'plugins = {\n  a = { plugin = "system";\n    load = "often"; };\n};\n',
+     ((3, r'a\.load'),)),
+    ('unknown option of a channel',
+     'plugins = {\n a = { plugin = "onewire";\n  sensors = {\n   t = { id = "28-0316a2795eff"; decimal = 1; };\n };};\n};\n',
      ((4, r't\.decimal is not known; did you mean "decimals"'),)),
-    ('time without a unit in an instance', 'plugins = {\n  a = { plugin = "system";\n    every = 10; };\n};\n', ((3, r'every.*unit'),)),
-    ('rule of the wrong type', 'plugins = {\n  a = { plugin = "system"; keys = {\n    load1 = { deadband = "much"; };\n }; };\n};\n',
+    ('time without a unit in an instance', 'plugins = {\n  a = { plugin = "system";\n    every = 10; };\n};\n',
+     ((3, r'every.*unit'),)),
+    ('rule of the wrong type',
+     'plugins = {\n  a = { plugin = "system"; keys = {\n    load1 = { deadband = "much"; };\n }; };\n};\n',
      ((3, r'load1\.deadband'),)),
-    ('plugin that is not there', 'plugins = {\n  a = {\n    plugin = "systen"; };\n};\n', ((3, r'no plugin "systen".*did you mean "system"'),)),
+    ('plugin that is not there', 'plugins = {\n  a = {\n    plugin = "systen"; };\n};\n',
+     ((3, r'no plugin "systen".*did you mean "system"'),)),
     ('plugin by its file', 'plugins = {\n  a = {\n    plugin = "system.so"; };\n};\n', ((3, r'without folder and \.so'),)),
     ('exec without a command', 'plugins = {\n  a = { plugin = "exec"; };\n};\n', ((2, r'command is missing'),)),
     ('two instances with one key', 'plugins = {\n%s\n%s\n};\n' % (PROBES % ('a', 'boiler', 1), PROBES % ('b', 'boiler', 2)),
      (((2, 3), r'key "boiler" is also made at \S+:[23]'),)),
     ('key that meets a generated one', 'plugins = {\n%s\n%s\n};\n' % (PROBES % ('a', 'door', 1), PROBES % ('b', 'door_ok', 2)),
      (((2, 3), r'key "door(_ok)?" is also made at \S+:[23]'),)),
-    ('several mistakes at once', 'plugins = {\n  a = { plugin = "system"; lod = true;\n    evry = "1s"; };\n  b = { plugin = "exec"; comand = "x"; };\n};\n',
-     ((2, r'lod is not known'), (3, r'evry is not known; did you mean "every"'), (4, r'comand is not known; did you mean "command"'))),
+    ('several mistakes at once',
+     'plugins = {\n  a = { plugin = "system"; lod = true;\n    evry = "1s"; };\n  b = { plugin = "exec"; comand = "x"; };\n};\n',
+     ((2, r'lod is not known'), (3, r'evry is not known; did you mean "every"'),
+      (4, r'comand is not known; did you mean "command"'))),
 )
 
 
 def call(case, *arguments):
     """tbagent with these arguments: (exit code, stdout, lines of stderr)."""
-    done = subprocess.run([BIN, *arguments, *options(case.folder)], capture_output=True, text=True, timeout=60 * SLOW, cwd=case.folder)
+    done = subprocess.run([BIN, *arguments, *options(case.folder)], capture_output=True, text=True, timeout=60 * SLOW,
+                          cwd=case.folder)
     return done.returncode, done.stdout, done.stderr.splitlines()
 
 
@@ -154,8 +163,8 @@ def reload(case):
     case.note('%s', line.replace(case.folder + '/', ''))
     case.equal(set(children(daemon.pid)), before, 'processes after a broken file')
     mark = daemon.mark()
-    write(daemon.conf, config('\n'.join([SYSTEM.replace('200ms', '300ms'), COUNTER, COUNTER.replace('counter =', 'another =').replace(
-        '"100ms"', '"100ms"; keys = { count = { drop = true; }; }')])))
+    another = COUNTER.replace('counter =', 'another =').replace('"100ms"', '"100ms"; key = "other"')
+    write(daemon.conf, config('\n'.join([SYSTEM.replace('200ms', '300ms'), COUNTER, another])))
     daemon.hang_up()
     daemon.wait_for_line(r'configuration read again', after=mark)
     daemon.wait_for_line(r'^another: running', after=mark)
@@ -172,14 +181,15 @@ def reload(case):
 
 
 def reload_mends(case):
-    """SIGHUP: an instance that was misconfigured for something elsewhere gets another chance, a key may move to another instance"""
+    """SIGHUP: an instance that was misconfigured for something elsewhere gets another chance, a key may move"""
     first, second = PROBES % ('p', 'boiler', 1), PROBES % ('q', 'boiler', 2)
     daemon = start(case, config('\n'.join([first, second])))
     line = daemon.wait_for_line(r'^[pq]: \S+: key "boiler" is also made at')
     wait_for(lambda: len(children(daemon.pid)) == 1, 10, 'the end of one probe')
     loser = line[0]
     mark = daemon.mark()
-    write(daemon.conf, config('\n'.join([first.replace('boiler', 'attic'), second] if loser == 'q' else [first, second.replace('boiler', 'attic')])))
+    mended = [first.replace('boiler', 'attic'), second] if loser == 'q' else [first, second.replace('boiler', 'attic')]
+    write(daemon.conf, config('\n'.join(mended)))
     daemon.hang_up()
     daemon.wait_for_line(r'configuration read again', after=mark)
     wait_for(lambda: len(children(daemon.pid)) == 2, 10, 'both probes')
@@ -208,9 +218,11 @@ def reload_connects(case):
 
 def one_bad(case):
     """an instance with a bad part is only itself misconfigured"""
-    daemon = start(case, config('\n'.join([COUNTER, SYSTEM.replace('every', 'evry'), '  gone = { plugin = "nosuch"; };', '  bare = { };',
-                                           PROBES % ('p', 'boiler', 1), PROBES % ('q', 'boiler', 2)])))
-    for line in (r'^machine: \S+:6: .*evry is not known', r'^gone: misconfigured: no plugin "nosuch"', r':8: error: plugins\.bare\.plugin is missing',
+    daemon = start(case, config('\n'.join([
+        COUNTER, SYSTEM.replace('every', 'evry'), '  gone = { plugin = "nosuch"; };', '  bare = { };',
+        PROBES % ('p', 'boiler', 1), PROBES % ('q', 'boiler', 2)])))
+    for line in (r'^machine: \S+:6: .*evry is not known', r'^gone: misconfigured: no plugin "nosuch"',
+                 r':8: error: plugins\.bare\.plugin is missing',
                  r'^bare: misconfigured', r'^[pq]: \S+: key "boiler" is also made at'):
         daemon.wait_for_line(line)
         case.equal(len(daemon.matching(line)), 1, 'lines /%s/' % line)

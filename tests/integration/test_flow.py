@@ -13,8 +13,8 @@ from daemon import SLOW, config, free_port, holes, longest_turn, settled, standi
 from mqtt_client import TELEMETRY, Client
 
 # A shell loop as a sensor: integers, a text and a boolean that stay what they are, a number in quotes.
-EXEC = '''  shell = { plugin = "exec"; every = "200ms"; shell = true;
-    command = "read up idle < /proc/uptime; echo '{\\"exec_up\\": '$up', \\"exec_text\\": \\"warm\\", \\"exec_on\\": true}'"; };'''
+SCRIPT = '''read up idle < /proc/uptime; echo '{"exec_up": '$up', "exec_text": "warm", "exec_on": true}' '''
+EXEC = '  shell = { plugin = "exec"; every = "200ms"; shell = true; command = "%s"; };' % SCRIPT.replace('"', '\\"')
 SYSTEM = '  machine = { plugin = "system"; every = "500ms"; };'
 COUNTER = '  counter = { plugin = "counter"; every = "100ms"; };'
 BATCH = .2
