@@ -167,10 +167,23 @@ int events_expect(Events *e, uint64_t usec, tbagent_answer_fn fn, void *userdata
         return 0;
 }
 
-void events_answer(Events *e, uint64_t token, int error, const char *json) {
+static Wait *answer_find(Events *e, uint64_t token) {
         for (size_t i = 0; i < EVENTS_MAX; i++)
-                if (e->answers[i].timer && e->answers[i].token == token) {
-                        wait_over(&e->answers[i], error, json);
-                        return;
-                }
+                if (e->answers[i].timer && e->answers[i].token == token)
+                        return &e->answers[i];
+        return NULL;
+}
+
+void events_forget(Events *e, uint64_t token) {
+        Wait *w = answer_find(e, token);
+
+        if (w)
+                w->timer = loop_timer_free(w->timer);
+}
+
+void events_answer(Events *e, uint64_t token, int error, const char *json) {
+        Wait *w = answer_find(e, token);
+
+        if (w)
+                wait_over(w, error, json);
 }

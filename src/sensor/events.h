@@ -34,5 +34,7 @@ _must_check_ int events_timer(Events *e, uint64_t usec, tbagent_timer_fn fn, voi
 
 /* Waits for the answer with this token, usec at most. */
 _must_check_ int events_expect(Events *e, uint64_t usec, tbagent_answer_fn fn, void *userdata, uint64_t *ret_token);
+/* Its question could not be sent: fn is not called. */
+void events_forget(Events *e, uint64_t token);
 /* error: 0, or a negative errno. Unknown tokens are left alone: their time is over. */
 void events_answer(Events *e, uint64_t token, int error, const char *json);

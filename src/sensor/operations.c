@@ -194,6 +194,13 @@ static int op_publish_attributes(struct tbagent_host *h, const char *json_object
         return outbox_send(of(h)->params.outbox, FRAME_ATTRIBUTES, json_object);
 }
 
+/* r: of sending the question. What was refused here is not answered, too. */
+static int asked(Services *s, uint64_t token, int r) {
+        if (r < 0)
+                events_forget(s->events, token);
+        return r;
+}
+
 static int op_request_attributes(struct tbagent_host *h, const char *client_keys, const char *shared_keys, uint64_t usec,
                                  tbagent_answer_fn fn, void *userdata) {
         Services *s = of(h);
@@ -205,7 +212,9 @@ static int op_request_attributes(struct tbagent_host *h, const char *client_keys
         if (strlen(client_keys) + strlen(shared_keys) > 16 * KIB)
                 return -E2BIG;
         r = events_expect(s->events, usec, fn, userdata, &token);
-        return r < 0 ? r : outbox_send(s->params.outbox, FRAME_ATTRIBUTES_REQUEST, token, client_keys, shared_keys, usec);
+        if (r < 0)
+                return r;
+        return asked(s, token, outbox_send(s->params.outbox, FRAME_ATTRIBUTES_REQUEST, token, client_keys, shared_keys, usec));
 }
 
 static int op_call(struct tbagent_host *h, const char *method, const char *params, uint64_t usec, tbagent_answer_fn fn,
@@ -218,7 +227,9 @@ static int op_call(struct tbagent_host *h, const char *method, const char *param
                 return -EINVAL;
         if (r == 0)
                 r = events_expect(s->events, usec, fn, userdata, &token);
-        return r < 0 ? r : outbox_send(s->params.outbox, FRAME_CALL, token, method, params ? params : "{}", usec);
+        if (r < 0)
+                return r;
+        return asked(s, token, outbox_send(s->params.outbox, FRAME_CALL, token, method, params ? params : "{}", usec));
 }
 
 /* ---- what survives */

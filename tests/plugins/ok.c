@@ -26,6 +26,7 @@ static const struct tbagent_method methods[] = {
         { "echo", "any JSON", "Answers with its params.", 0 },
         { "later", NULL, "Answers in 10 ms.", 0 },
         { "set", "a number", "Sets a channel.", TBAGENT_METHOD_CHANNEL },
+        { "ask", NULL, "Asks the server until that is refused, answers how often less how many answers came.", 0 },
         { 0 },
 };
 
@@ -87,10 +88,41 @@ static void on_later(struct tbagent_host *host, void *state, void *userdata) {
         (void)tbagent_reply(host, (uint64_t)(uintptr_t)userdata, "\"later\"");
 }
 
+static int unanswered;
+
+static void on_answer(struct tbagent_host *host, void *state, int error, const char *json, void *userdata) {
+        (void)host;
+        (void)state;
+        (void)error;
+        (void)json;
+        (void)userdata;
+        unanswered--;
+}
+
+static void on_asked(struct tbagent_host *host, void *state, void *userdata) {
+        char text[16];
+
+        (void)state;
+        snprintf(text, sizeof text, "%d", unanswered);
+        (void)tbagent_reply(host, (uint64_t)(uintptr_t)userdata, text);
+}
+
+static int ask(struct tbagent_host *host, uint64_t id) {
+        static char params[60000];
+
+        memset(params, ' ', sizeof params - 3);
+        memcpy(params + sizeof params - 3, "{}", 3);
+        for (unanswered = 0; tbagent_call(host, "m", params, 10000, on_answer, NULL) == 0; unanswered++)
+                ;
+        return tbagent_timer(host, 50000, on_asked, (void *)(uintptr_t)id);
+}
+
 static int ok_rpc(struct tbagent_host *host, void *state, uint64_t id, const char *channel, const char *method, const char *params) {
         (void)state;
         if (!strcmp(method, "echo"))
                 return tbagent_reply(host, id, params);
+        if (!strcmp(method, "ask"))
+                return ask(host, id);
         if (!strcmp(method, "later"))
                 return tbagent_timer(host, 10000, on_later, (void *)(uintptr_t)id);
         return channel && !strcmp(params, "1") ? tbagent_reply(host, id, "true") : -EINVAL;
