@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "agent/config-check.h"
+#include "agent/credentials.h"
 #include "model/frame.h"
 
 #define INTAKE_RATE (256 * KIB)
@@ -213,7 +214,24 @@ static void check_secret(Check *c, const Node *group, const char *name) {
                             file);
 }
 
-/* The files that may hold a token are looked at when it is read (agent/credentials). */
+/* A warning alone: refusing what a device connects with would cut it off at the next reconnect. */
+static void check_secret_file(Check *c, const Node *server, const char *name) {
+        const char *file = node_string(server, name, 0);
+
+        if (file && readable_by_all(file))
+                tell_option(c, server, name, false,
+                            "names a file that everybody can read: chown root:tbagent %s; chmod 640 %s", file, file);
+}
+
+static void check_default_token_file(Check *c, const Node *server) {
+        static const char file[] = TBAGENT_TOKEN_FILE;
+
+        if (node_is_set(server, "url") && !node_is_set(server, "token_file") && readable_by_all(file))
+                config_problems_add(c->problems, false, "", file, 0,
+                                    "everybody can read this access token: chown root:tbagent %s; chmod 640 %s", file, file);
+}
+
+/* What the files hold is looked at when it is read (agent/credentials). */
 static void check_sources(Check *c, const Node *server) {
         static const char *const names[] = { "token", "token_file", "username", "cert" };
         const char *first = NULL;
@@ -293,6 +311,9 @@ void config_check_top(const Setting *root, const char *main_file, bool rights, N
                 check_secret(&c, server, "token");
                 check_secret(&c, server, "password");
                 check_secret(&c, provision, "secret");
+                check_secret_file(&c, server, "token_file");
+                check_secret_file(&c, server, "key");
+                check_default_token_file(&c, server);
         }
         *ret = top;
 }

@@ -10,9 +10,6 @@
 #include "agent/credentials.h"
 #include "base/file.h"
 
-#ifndef TBAGENT_TOKEN_FILE
-#define TBAGENT_TOKEN_FILE "/etc/tbagent.token"
-#endif
 #define TOKEN_SIZE_MAX 4096
 #define WHERE_IT_STANDS "in ThingsBoard: Devices > the device > Copy access token"
 

@@ -4,6 +4,10 @@
 
 #include "model/option.h"
 
+#ifndef TBAGENT_TOKEN_FILE
+#define TBAGENT_TOKEN_FILE "/etc/tbagent.token"
+#endif
+
 /* ThingsBoard knows three kinds: an access token is the user name alone; MQTT basic is user name and password,
  * or the client id alone (both NULL); X.509 (both NULL) is `cert`. server: the checked group. 0, or an error
  * with a sentence in *ret_text that says what to do. All owned by the caller. */

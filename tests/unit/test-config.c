@@ -238,6 +238,20 @@ static void test_example(void **state) {
         free(password);
 }
 
+static void test_readable_token_file(void **state) {
+        _cleanup_(freep) char *here = getcwd(NULL, 0), *file = text_of("%s/tok", here), *expected = NULL;
+        _cleanup_(freep) char *text = text_of("server = { url = \"mqtt://thingsboard.example.com\"; token_file = \"%s\"; };", file);
+
+        (void)state;
+        put("tok", "s3cret");
+        assert_int_equal(chmod(file, 0640), 0);
+        expect(text, "usable\n");
+        assert_int_equal(chmod(file, 0644), 0);
+        expected = text_of("t.conf:1: warning: server.token_file names a file that everybody can read: "
+                           "chown root:tbagent %s; chmod 640 %s\nusable\n", file, file);
+        expect(text, expected);
+}
+
 static void test_empty(void **state) {
         _cleanup_(config_freep) Config *c = load("");
 
@@ -499,6 +513,7 @@ int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_broken, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_example, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_readable_token_file, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_empty, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_line_ends, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_conf_d, setup, teardown),
