@@ -31,7 +31,7 @@
 #define STDERR_WINDOW_NS    INT64_C(10000000000)
 #define STDERR_WINDOW_LINES 20
 #define DRAIN_READS         64
-#define GRACE_MSEC          1000
+#define GRACE_MSEC          400 /* of the 800 ms that the daemon gives a host at its end, which has to write, too */
 #define DELAY_FIRST_USEC    UINT64_C(1000000)
 #define DELAY_MAX_USEC      UINT64_C(60000000)
 #define HEALTHY_NS          INT64_C(60000000000)
