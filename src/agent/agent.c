@@ -23,6 +23,7 @@
 #include "base/log.h"
 
 #define HOST_STOP_WAIT (800 * USEC_PER_MSEC)
+#define HOST_RELOAD_WAIT (2 * USEC_PER_SEC) /* there is time then: a slow sample may end */
 #define DRAIN_WAIT (1500 * USEC_PER_MSEC) /* hosts and sending together */
 #define SERVER_STOP_WAIT (300 * USEC_PER_MSEC)
 #define STATUS_EVERY (30 * USEC_PER_SEC)
@@ -182,11 +183,11 @@ static void remove_slot(Agent *a, size_t i) {
         a->slots[i] = a->slots[--a->n_slots];
 }
 
-static void leave(Slot *s) {
+static void leave(const Agent *a, Slot *s) {
         if (s->leaving)
                 return;
         s->leaving = true;
-        instance_stop(s->instance, HOST_STOP_WAIT);
+        instance_stop(s->instance, a->stopping ? HOST_STOP_WAIT : HOST_RELOAD_WAIT);
 }
 
 /* true: some are still ending. */
@@ -197,7 +198,7 @@ static bool leave_unwanted(Agent *a) {
                 const Instance *in = a->slots[i].instance;
                 const ConfigInstance *c = a->stopping ? NULL : wanted(a, instance_name(in));
                 if (!c || !instance_is_same(in, c))
-                        leave(&a->slots[i]);
+                        leave(a, &a->slots[i]);
         }
         for (size_t i = a->n_slots; i-- > 0;) {
                 const Slot *s = &a->slots[i];
@@ -214,7 +215,7 @@ static bool leave_unwanted(Agent *a) {
 static void leave_misconfigured(Agent *a) {
         for (size_t i = 0; i < a->n_slots; i++)
                 if (instance_state(a->slots[i].instance) == HOST_MISCONFIGURED)
-                        leave(&a->slots[i]);
+                        leave(a, &a->slots[i]);
 }
 
 static void check_stopped(Agent *a);

@@ -16,6 +16,7 @@
 
 #define LOG_INTERVAL (10 * USEC_PER_SEC)
 #define LOG_BURST 10
+#define PROBLEM_BURST 50 /* all mistakes of one instance */
 
 struct Instance {
         InstanceParams params;
@@ -59,7 +60,7 @@ static void tell_health(Instance *i, bool ok) {
         i->ok = ok ? OK_TRUE : OK_FALSE;
         snprintf(key, sizeof(key), "%s_ok", i->name);
         if (intake_own_bool(i->params.spool, now_ns(i), key, ok) == 0)
-                i->params.appended(i->params.userdata, false);
+                i->params.appended(i->params.userdata, true);
 }
 
 static int state_log_level(const Instance *i, HostState state) {
@@ -108,7 +109,13 @@ static void on_state(void *userdata, Child *c, HostState state, const char *reas
 static void tell_foreign(Instance *i, const IntakeResult *got) {
         const char *owner = i->params.owner_name ? i->params.owner_name(i->params.userdata, got->foreign_owner) : NULL;
 
-        if (allowed(i, "foreign", 3600 * USEC_PER_SEC, 1))
+        if (!allowed(i, "foreign", 3600 * USEC_PER_SEC, 1))
+                return;
+        if (got->foreign_owner == i->params.owner)
+                log_instance(LOG_WARNING, i->name,
+                             "key \"%s\" is one too many: no more than %u are told apart; new ones are dropped",
+                             got->foreign_key, (unsigned)KEYS_MAX);
+        else
                 log_instance(LOG_WARNING, i->name,
                              "key \"%s\" belongs to %s%s: its values from here are dropped; rename it by key or keys",
                              got->foreign_key, owner ? "instance " : "another instance", owner ? owner : "");
@@ -147,6 +154,8 @@ static void on_declare(Instance *i, const Frame *f) {
         KeysConflict with;
         char text[512];
 
+        if (i->misconfigured)
+                return;
         if (keys_declare(i->params.keys, f->f[0].data, i->params.owner, f->f[1].data, (unsigned)f->f[2].u, &with) != 1 ||
             with.owner == i->params.owner) /* within one instance the host itself looks */
                 return;
@@ -180,7 +189,8 @@ static void on_problem(Instance *i, const Frame *f) {
                 snprintf(text, sizeof(text), "%s:%u: %s", f->f[1].data, (unsigned)f->f[2].u, f->f[3].data);
         else
                 snprintf(text, sizeof(text), "%s", f->f[3].data);
-        log_instance(f->f[0].u ? LOG_ERR : LOG_WARNING, i->name, "%s", text);
+        if (allowed(i, "problem", LOG_INTERVAL, PROBLEM_BURST))
+                log_instance(f->f[0].u ? LOG_ERR : LOG_WARNING, i->name, "%s", text);
         if (f->f[0].u)
                 mark_misconfigured(i, text);
 }

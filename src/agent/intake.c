@@ -17,7 +17,8 @@ typedef struct Door {
         size_t kept_size;
 } Door;
 
-static int claim_member(void *userdata, const char *key, size_t key_size, const char *value _unused_, size_t value_size _unused_) {
+static int claim_member(void *userdata, const char *key, size_t key_size, const char *value _unused_,
+                        size_t value_size _unused_) {
         Door *d = userdata;
         unsigned owner = 0;
         int r = keys_claim(d->keys, key, key_size, d->owner, &owner);
@@ -98,12 +99,13 @@ IntakeResult intake_rows(Spool *spool, Keys *keys, unsigned owner, const char *i
                         return result;
                 if (take_row(spool, &door, &row, now_ns) < 0) {
                         result.refused_rows++;
-                        spool_record_gap(spool, instance, "not a valid row", MAX(row.points, 1u), row.boottime_ns, row.boottime_ns);
+                        spool_record_gap(spool, instance, "not a valid row", MAX(row.points, 1u), row.boottime_ns,
+                                         row.boottime_ns);
                         continue;
                 }
                 if (door.foreign > 0)
-                        spool_record_gap(spool, instance, "key of another instance", door.foreign, row.boottime_ns,
-                                         row.boottime_ns);
+                        spool_record_gap(spool, instance,
+                                         result.foreign_owner == owner ? "too many keys" : "key of another instance", door.foreign, row.boottime_ns, row.boottime_ns);
                 if (door.foreign > 0 && door.kept_size == 0)
                         continue;
                 result.rows++;

@@ -5,7 +5,7 @@
  * when the window, the clock and the limits let it. Due rows that must wait are joined by later ones: fewer
  * messages mean larger batches, never lost rows.
  *
- *      offline --online()--> one batch in flight --limits known--> a window of batches
+ *      offline --online()--> one batch in flight --limits told, or not in time--> a window of batches
  *      any batch not acknowledged (lost, or refused) --> when nothing is in flight any more, the cursor goes back to
  *                                                         the first row that is not acknowledged
  *
@@ -58,7 +58,7 @@ struct Uplink {
         Batch batch;
         LoopTimer *tick, *retry;
 
-        bool online, limits_known;
+        bool online, limits_settled;
         bool explains; /* the server would say why it closes */
         size_t max_payload;
         unsigned max_inflight;
@@ -213,7 +213,7 @@ static int build(Uplink *u, bool *ret_backlog) {
 }
 
 static unsigned window(const Uplink *u) {
-        return u->limits_known ? MIN(MIN(MAX(u->params.window, 1u), (unsigned)WINDOW_MAX), u->max_inflight) : 1;
+        return u->limits_settled ? MIN(MIN(MAX(u->params.window, 1u), (unsigned)WINDOW_MAX), u->max_inflight) : 1;
 }
 
 static bool part_in_flight(const Uplink *u) {
@@ -464,10 +464,10 @@ void uplink_online(Uplink *u, const ClientLimits *limits) {
         }
         u->max_payload = limits->max_payload;
         u->max_inflight = MAX(limits->max_inflight, 1u);
-        u->limits_known = limits->known;
+        u->limits_settled = limits->known || limits->settled;
         u->explains = limits->known && (!u->params.client || session_protocol(client_session(u->params.client)) == 5);
         if (limits->known && limits_told(&u->limits, limits->telemetry_messages, limits->telemetry_points, now) < 0)
-                u->limits_known = false;
+                u->limits_settled = false;
         pump(u);
 }
 

@@ -198,7 +198,7 @@ static int read_limits(json_object *o, ClientLimits *ret) {
             read_rate(rates, "telemetryMessages", &ret->telemetry_messages) < 0 ||
             read_rate(rates, "telemetryDataPoints", &ret->telemetry_points) < 0)
                 return -EBADMSG;
-        ret->known = true;
+        ret->known = ret->settled = true;
         ret->max_payload = (size_t)MIN(size, (int64_t)256 * 1024 * 1024);
         ret->max_inflight = (unsigned)MIN(n, (int64_t)65535);
         return 0;
@@ -215,8 +215,12 @@ static void on_limits(void *userdata, int error, const char *json, size_t size) 
         _cleanup_(json_putp) json_object *o = error == 0 ? parse_json(json, size) : NULL;
         ClientLimits limits = limits_unknown();
 
+        if (error == -ETIMEDOUT) { /* a server before 3.8: it does not tell, and that is that */
+                limits.settled = true;
+                c->events.online(c->userdata, &limits);
+        }
         if (error < 0)
-                return; /* it does not tell: what online() said stays true */
+                return;
         if (read_limits(o, &limits) < 0) {
                 c->events.warning(c->userdata,
                                   "the server's answer to getSessionLimits is not understood: "

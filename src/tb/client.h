@@ -10,6 +10,7 @@ typedef struct Client Client;
 /* "cap:sec,cap:sec" as getSessionLimits tells them; NULL text: unlimited. */
 typedef struct ClientLimits {
         bool known;               /* false: the server did not tell (old, or no answer) */
+        bool settled;             /* it has told, or let the time for it pass: no answer is to be waited for */
         size_t max_payload;       /* bound on the MQTT remaining length; 65536 unless told */
         unsigned max_inflight;
         const char *messages, *telemetry_messages, *telemetry_points; /* borrowed during the callback */

@@ -74,6 +74,7 @@ static void world_new(World *w, int protocol) {
         ClientParams params = {
                 .session = { .url = server.url, .client_id = "tbagent-test", .protocol = protocol,
                              .keepalive = 30 * USEC_PER_SEC, .backoff_min = 20 * USEC_PER_MSEC, .backoff_max = 100 * USEC_PER_MSEC },
+                .limits_timeout = 2 * USEC_PER_SEC,
                 .events = { on_state, on_online, on_offline, on_published, on_warning, on_credentials },
                 .userdata = w,
         };
@@ -155,6 +156,9 @@ static void test_no_limits_told(void **state) {
         standin_do(&server, "/standin/faults", "{\"session_limits\":\"silent\"}");
         world_new(&w, 5);
         run_until(w.loop, w.online == 1);
+        assert_false(w.limits.settled);
+        run_until(w.loop, w.online == 2);
+        assert_true(w.limits.settled && !w.limits.known);
         assert_int_equal(client_call(w.client, "whoever", "{\"a\":1}", 100 * USEC_PER_MSEC, on_answer, &w), 0);
         run_until(w.loop, w.answers == 1);
         assert_int_equal(w.error, -ETIMEDOUT); /* ours */
@@ -163,7 +167,7 @@ static void test_no_limits_told(void **state) {
         run_until(w.loop, w.answers == 2);
         assert_int_equal(w.error, -ETIMEDOUT); /* the server's */
         standin_do(&server, "/standin/options", "{\"client_rpc_timeout\":60}");
-        assert_int_equal(w.online, 1);
+        assert_int_equal(w.online, 2);
         assert_int_equal(w.warnings, 0);
         world_done(&w);
 }
