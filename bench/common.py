@@ -19,12 +19,12 @@ def free_port():
         return s.getsockname()[1]
 
 
-def wait_until(condition, seconds, what):
+def wait_until(condition, seconds, what, step=.05):
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
             raise RuntimeError('waited %g s for %s' % (seconds, what))
-        time.sleep(.05)
+        time.sleep(step)
 
 
 def answers(port):
