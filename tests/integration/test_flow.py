@@ -98,7 +98,8 @@ def cut(case, protocol):
     daemon = start(case, config('\n'.join([SYSTEM, COUNTER]), url, token, protocol_option(protocol)))
     daemon.connected()
     counted_on(server)
-    for how in ('reset', 'close'):
+    # On 3.1.1 a bare close may be a rate limit, and after the second in ten minutes sending is slowed by design.
+    for how in ('reset', 'close') if protocol == '5' else ('reset',):
         mark = daemon.mark()
         server.control('drop', {'how': how})
         daemon.connected(40, mark)
