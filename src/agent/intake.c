@@ -105,8 +105,8 @@ IntakeResult intake_rows(Spool *spool, Keys *keys, unsigned owner, const char *i
                 }
                 if (door.foreign > 0)
                         spool_record_gap(spool, instance,
-                                         result.foreign_owner == owner ? "too many keys" : "key of another instance", door.foreign,
-                                         row.boottime_ns, row.boottime_ns);
+                                         result.foreign_owner == owner ? "too many keys" : "key of another instance",
+                                         door.foreign, row.boottime_ns, row.boottime_ns);
                 if (door.foreign > 0 && door.kept_size == 0)
                         continue;
                 result.rows++;
