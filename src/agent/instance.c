@@ -152,16 +152,15 @@ static void mark_misconfigured(Instance *i, const char *reason) {
 
 static void on_declare(Instance *i, const Frame *f) {
         KeysConflict with;
-        char text[512];
+        char why[512], text[1024];
 
         if (i->misconfigured)
                 return;
         if (keys_declare(i->params.keys, f->f[0].data, i->params.owner, f->f[1].data, (unsigned)f->f[2].u, &with) != 1 ||
             with.owner == i->params.owner) /* within one instance the host itself looks */
                 return;
-        snprintf(text, sizeof(text), "%s:%u: key \"%s\" is also made at %s:%u%s%s: give one of them another name (key = \"...\")",
-                 f->f[1].data, (unsigned)f->f[2].u, with.with, with.file, with.line, with.generated_from ? ", from " : "",
-                 with.generated_from ? with.generated_from : "");
+        snprintf(text, sizeof(text), "%s:%u: %s", f->f[1].data, (unsigned)f->f[2].u,
+                 keys_conflict_text(&with, why, sizeof(why)));
         log_instance(LOG_ERR, i->name, "%s", text);
         mark_misconfigured(i, text);
         child_stop(i->child, USEC_PER_SEC);

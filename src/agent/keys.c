@@ -175,6 +175,12 @@ int keys_declare(Keys *k, const char *key, unsigned owner, const char *file, uns
         return r;
 }
 
+char *keys_conflict_text(const KeysConflict *c, char *out, size_t size) {
+        snprintf(out, size, "key \"%s\" is also made at %s:%u%s%s: give one of them another name (key = \"...\")",
+                 c->with, c->file, c->line, c->generated_from ? ", from " : "", c->generated_from ? c->generated_from : "");
+        return out;
+}
+
 void keys_release(Keys *k, unsigned owner) {
         for (size_t i = 0; i < k->size; i++)
                 if (k->entries[i].key && k->entries[i].owner == owner)

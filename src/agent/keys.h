@@ -26,6 +26,8 @@ typedef struct KeysConflict {
 /* Declares key and the keys generated from it (_ok _min _max _mean _count _time). 0; 1: *ret says what it meets
  * (borrowed until the next call); -ENOSPC, -ENOMEM. Again by the same owner: 0. */
 _must_check_ int keys_declare(Keys *k, const char *key, unsigned owner, const char *file, unsigned line, KeysConflict *ret);
+/* The sentence for what keys_declare() met: what is wrong and what to write. Returns out. */
+char *keys_conflict_text(const KeysConflict *c, char *out, size_t size);
 /* A row of owner holds key: 0 it is the owner's (now); 1: *ret_owner has it; -ENOSPC, -ENOMEM. */
 _must_check_ int keys_claim(Keys *k, const char *key, size_t size, unsigned owner, unsigned *ret_owner);
 /* Forgets all that owner had. */

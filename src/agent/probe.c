@@ -99,10 +99,7 @@ static void on_declare(Probed *p, const Frame *f) {
         if (keys_declare(p->probe->keys, f->f[0].data, p->owner, f->f[1].data, (unsigned)f->f[2].u, &with) != 1 ||
             with.owner == p->owner) /* within one instance the host itself looks */
                 return;
-        snprintf(text, sizeof(text), "key \"%s\" is also made at %s:%u%s%s: give one of them another name (key = \"...\")",
-                 with.with, with.file, with.line, with.generated_from ? ", from " : "",
-                 with.generated_from ? with.generated_from : "");
-        tell(p, true, f->f[1].data, (unsigned)f->f[2].u, text);
+        tell(p, true, f->f[1].data, (unsigned)f->f[2].u, keys_conflict_text(&with, text, sizeof(text)));
 }
 
 static void on_frame(void *userdata, Child *c _unused_, const Frame *f, int fd) {
