@@ -16,8 +16,7 @@ typedef struct UplinkParams {
         usec_t batch_interval;
         size_t batch_size;
         unsigned window; /* batches in flight, <= 8 */
-        int64_t (*clock_offset_ms)(void *userdata); /* ts = boottime_ms + offset */
-        bool (*clock_trusted)(void *userdata);      /* false: rows wait */
+        bool (*may_estimate)(void *userdata); /* rows whose time is an estimate may go; NULL: they may */
         usec_t splay;    /* fixed delay of the batch tick, < batch_interval (DESIGN.md 3.7) */
         /* rows per second that waited long, beside the new ones, where the server names no limits; 0: any */
         unsigned backlog_rate;

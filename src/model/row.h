@@ -14,6 +14,9 @@
 
 #define ROW_IMMEDIATE 1u
 #define ROW_STRICT 2u /* of an instance with order = "strict" */
+/* The daemon's own, never in a frame: */
+#define ROW_GAP 4u       /* tells of a gap: the text is spool/gap's, the batch writes what the server gets */
+#define ROW_ESTIMATED 8u /* `<instance>_time`: goes only where the row's time is an estimate, else it is forgotten */
 
 typedef struct Row {
         int64_t boottime_ns; /* CLOCK_BOOTTIME, signed: a time before boot is possible with emit_at */

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rows in a file mapped from tmpfs: a crash of the daemon at any instruction takes none of them, and nothing
+ * wears the card. Numbers rise without holes; each call below is one step: after a `kill -9` in the middle
+ * of it either all of it has happened or nothing. Policy (what goes when it is full) is spool/spool's. Main
+ * thread. */
+#pragma once
+
+#include "base/macro.h"
+#include "spool/record.h"
+
+typedef struct Ring Ring;
+
+/* Kept in the file's header, changed together with the rows. */
+typedef struct RingLedger {
+        uint64_t made_points;    /* of every row that ever got a number in this ring; rows of gaps count nowhere */
+        uint64_t acked_points;
+        uint64_t dropped_points; /* evicted, damaged, rejected: each of them stands in a gap record or was rejected */
+        uint64_t gap_points;     /* told in gap records that are at the server */
+        uint64_t rejected_points;
+        uint64_t stored_last;    /* rows up to it stand in the store or were never put there; 0: none */
+        uint64_t stored_acked;   /* rows of the store up to it are at the server */
+        uint64_t stored_rows, stored_points; /* in the store, above stored_acked */
+        uint64_t era;            /* cell of the era of new rows */
+        uint64_t spare[6];
+} RingLedger;
+
+/* Small things of the owner that survive with the rows: gaps not yet told, eras. */
+#define RING_CELLS 128u
+#define RING_CELL_SIZE 184u
+typedef struct RingChange {
+        unsigned cell;
+        const void *data; /* padded with zeros */
+        size_t size;      /* <= RING_CELL_SIZE */
+} RingChange;
+
+typedef struct RingParams {
+        const char *path;   /* NULL: memory of this process alone, for tests and where there is no /run */
+        size_t size;        /* bytes of records, at least 16 KiB */
+        uint64_t first_seq; /* of a ring that is made anew */
+} RingParams;
+
+typedef struct RingOpened {
+        enum { RING_NEW, RING_KEPT, RING_SET_ASIDE } how; /* set aside: what was there cannot be trusted, see text */
+        uint64_t lost_points; /* of damaged records in a ring that was kept */
+        uint64_t lost_rows;
+        char text[256];       /* for the log; "" where there is nothing to say */
+} RingOpened;
+
+/* A ring of another size is taken over: its rows move, the oldest go where they do not fit (lost_*). One with a
+ * damaged header or of a version that is not ours becomes `path`.bad (one is kept). -ENOSPC, -EACCES...: the
+ * caller may try again with path NULL. */
+_must_check_ int ring_open(Ring **ret, const RingParams *params, RingOpened *ret_opened);
+/* For looking only; the file may be in use. */
+_must_check_ int ring_open_readonly(Ring **ret, const char *path, RingOpened *ret_opened);
+Ring *ring_free(Ring *r); /* the file stays */
+DEFINE_CLEANUP(Ring *, ring_free)
+
+size_t ring_size(const Ring *r);
+uint64_t ring_first(const Ring *r); /* oldest row in it; == ring_next(): empty */
+uint64_t ring_next(const Ring *r);  /* number of the row appended next */
+size_t ring_used(const Ring *r);    /* bytes of the records in it */
+const RingLedger *ring_ledger(const Ring *r);
+const void *ring_cell(const Ring *r, unsigned cell); /* RING_CELL_SIZE bytes, borrowed */
+
+/* ledger (NULL: as it is, made_points included) and change (NULL: none) take effect with the row. -ENOSPC: no room now;
+ * -E2BIG: larger than the ring. */
+_must_check_ int ring_append(Ring *r, const Row *row, uint32_t era, const RingLedger *ledger, const RingChange *change,
+                             uint64_t *ret_seq);
+bool ring_fits(const Ring *r, const Row *row);
+/* Rows up to `last` leave (last < ring_first(): none do). */
+void ring_release(Ring *r, uint64_t last, const RingLedger *ledger, const RingChange *change);
+
+/* 0: *ret borrows until the row is released; -ENOENT: not in the ring, or damaged. */
+_must_check_ int ring_read(const Ring *r, uint64_t seq, Record *ret);
+/* 32 bits beside each row for the owner's use, 0 at first; not kept in the file. NULL: not in the ring. */
+uint32_t *ring_note(Ring *r, uint64_t seq);
