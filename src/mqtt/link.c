@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Jobs go to the thread, events come back. Every event carries the generation of its attempt and reaches the
  * session only while that is the wanted one. A connect job that comes late (a lookup before it took a minute)
- * is not begun at all. Jobs end with a look at `abandoned`: a thread that was left behind and returns after
- * all must not leave a connection. */
+ * is not begun at all. Jobs end with a look at `abandoned`: a thread that was left behind, or that nobody
+ * waits for, must not leave a connection when it returns after all, and says that it did. */
 #include <assert.h>
 #include <poll.h>
 #include <stdatomic.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 
 #include "mqtt/link.h"
@@ -33,11 +34,14 @@ struct Link {
         ConnectionParams connection_params;
         char *url, *client_id, *ca, *cert, *key; /* what both point to */
         Worker *worker;
-        int stopped_fd;
-        bool left_behind;
+        int stopped_fd; /* the thread has dropped its connection and makes no new one */
+        LoopIo *stopped_io;
+        void (*stopped)(void *userdata);
+        void *stopped_userdata;
+        bool ended, left_behind;
 
         atomic_uint_fast64_t wanted;           /* generation; 0 is none */
-        atomic_bool abandoned;                 /* link_stop() gave up waiting */
+        atomic_bool abandoned;                 /* nobody waits for the thread */
         atomic_size_t messages, message_bytes; /* posted and not dispatched */
 
         Connection *connection; /* the thread's alone */
@@ -166,9 +170,9 @@ static void on_job(void *userdata, void *data) {
         Link *link = userdata;
         Job *job = data;
         const uint64_t one = 1;
-        JobKind kind = job->kind;
+        bool stop = job->kind == JOB_STOP;
 
-        switch (kind) {
+        switch (job->kind) {
         case JOB_CONNECT:
                 job_connect(link, job);
                 break;
@@ -189,9 +193,11 @@ static void on_job(void *userdata, void *data) {
                 break;
         }
         job_free(job);
-        if (atomic_load(&link->abandoned))
+        if (atomic_load(&link->abandoned)) {
                 connection_drop(link);
-        if (kind == JOB_STOP && write(link->stopped_fd, &one, sizeof(one)) < 0)
+                stop = true;
+        }
+        if (stop && write(link->stopped_fd, &one, sizeof(one)) < 0)
                 assert(errno == EAGAIN);
 }
 
@@ -265,6 +271,8 @@ int link_new(Link **ret, const LinkParams *params) {
 Link *link_free(Link *link) {
         if (!link)
                 return NULL;
+        if (link->worker && !link->ended)
+                (void)link_stop(link, USEC_PER_SEC);
         worker_free(link->worker);
         if (link->left_behind)
                 return NULL;
@@ -299,10 +307,24 @@ static int job_submit_bare(Link *link, JobKind kind, uint64_t generation, usec_t
         return job_submit(link, job);
 }
 
+static int end_worker(Link *link, usec_t wait) {
+        int r = worker_stop(link->worker, wait);
+
+        link->stopped_io = loop_io_free(link->stopped_io);
+        link->ended = true;
+        if (r < 0)
+                link->left_behind = true;
+        else
+                connection_drop(link); /* the thread is gone and had no turn for JOB_STOP */
+        return r;
+}
+
 int link_stop(Link *link, usec_t wait) {
         struct pollfd p = { .fd = link->stopped_fd, .events = POLLIN };
         int r;
 
+        if (link->ended)
+                return link->left_behind ? -ETIMEDOUT : 0;
         atomic_store(&link->wanted, 0);
         r = job_submit_bare(link, JOB_STOP, 0, 0);
         if (r == 0 && poll(&p, 1, (int)MIN(wait / USEC_PER_MSEC, (usec_t)60000)) > 0)
@@ -311,12 +333,28 @@ int link_stop(Link *link, usec_t wait) {
                 atomic_store(&link->abandoned, true);
                 wait = 0;
         }
-        r = worker_stop(link->worker, wait);
+        return end_worker(link, wait);
+}
+
+/* What waits in the queue now is no work any more: nothing of it is wanted. */
+static void on_stopped(void *userdata, uint32_t events _unused_) {
+        Link *link = userdata;
+
+        (void)end_worker(link, USEC_PER_SEC);
+        link->stopped(link->stopped_userdata);
+}
+
+int link_stop_later(Link *link, void (*stopped)(void *userdata), void *userdata) {
+        int r = loop_io_new(&link->stopped_io, link->params.loop, "mqtt-stopped", link->stopped_fd, EPOLLIN, on_stopped, link);
+
         if (r < 0)
-                link->left_behind = true;
-        else
-                connection_drop(link); /* the thread is gone and had no turn for JOB_STOP */
-        return r;
+                return r;
+        link->stopped = stopped;
+        link->stopped_userdata = userdata;
+        atomic_store(&link->wanted, 0);
+        atomic_store(&link->abandoned, true);
+        (void)job_submit_bare(link, JOB_STOP, 0, 0); /* where the queue is full one of those that wait says so */
+        return 0;
 }
 
 /* What was before is dropped by the job itself; its events are unwanted from here on. */

@@ -25,9 +25,11 @@ typedef struct LinkParams { /* texts are copied */
 void link_init_process(void);
 
 _must_check_ int link_new(Link **ret, const LinkParams *params);
-Link *link_free(Link *link); /* after link_stop(); leaks what a thread left behind still holds */
+Link *link_free(Link *link); /* stops it where nobody did; leaks what a thread left behind still holds */
 DEFINE_CLEANUP(Link *, link_free)
 int link_stop(Link *link, usec_t wait);
+/* As session_stop_later(). */
+_must_check_ int link_stop_later(Link *link, void (*stopped)(void *userdata), void *userdata);
 
 /* Each drops what was before. */
 _must_check_ int link_connect(Link *link, int protocol, const char *username, const char *password);

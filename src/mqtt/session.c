@@ -522,13 +522,25 @@ void session_start(Session *s) {
                 connect_begin(s);
 }
 
-int session_stop(Session *s, usec_t wait) {
-        int r = link_stop(s->link, wait);
-
+static void become_idle(Session *s) {
         s->state = SESSION_IDLE;
         loop_timer_disarm(s->timer);
         flight_lose(s);
         s->params.events.state(s->params.userdata, SESSION_IDLE, SESSION_OK, 0, "stopped", 0);
+}
+
+int session_stop(Session *s, usec_t wait) {
+        int r = link_stop(s->link, wait);
+
+        become_idle(s);
+        return r;
+}
+
+int session_stop_later(Session *s, void (*stopped)(void *userdata), void *userdata) {
+        int r = link_stop_later(s->link, stopped, userdata);
+
+        if (r == 0)
+                become_idle(s);
         return r;
 }
 

@@ -60,7 +60,7 @@ typedef struct SessionParams { /* texts are copied */
 void session_init_process(void);
 
 _must_check_ int session_new(Session **ret, const SessionParams *params);
-/* Call session_stop() first; frees what the thread does not hold any more. */
+/* After session_stop(), else it waits up to a second; frees what the thread does not hold any more. */
 Session *session_free(Session *s);
 DEFINE_CLEANUP(Session *, session_free)
 
@@ -68,6 +68,9 @@ void session_start(Session *s);
 /* Ends the connection orderly and the thread, waiting at most `wait` in all; not to be started again.
  * -ETIMEDOUT: the thread did not come back: end the process by _exit(), exit handlers would run under it. */
 int session_stop(Session *s, usec_t wait);
+/* The same without waiting: what was in flight is lost at once; `stopped` is called from the loop when the thread has
+ * ended, and session_free() may come from there. session_stop() may still follow, and then it is not called. */
+_must_check_ int session_stop_later(Session *s, void (*stopped)(void *userdata), void *userdata);
 /* Drops the connection (if any) and connects again after `delay`: pacing after limits, packet ids used up. */
 void session_reconnect(Session *s, usec_t delay);
 

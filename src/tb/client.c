@@ -420,6 +420,10 @@ int client_stop(Client *c, usec_t wait) {
         return session_stop(c->session, wait);
 }
 
+int client_stop_later(Client *c, void (*stopped)(void *userdata), void *userdata) {
+        return session_stop_later(c->session, stopped, userdata);
+}
+
 int client_telemetry(Client *c, const void *payload, size_t size, uint64_t context) {
         char topic[TOPIC_TEXT_MAX];
 

@@ -45,6 +45,7 @@ Client *client_free(Client *c);
 DEFINE_CLEANUP(Client *, client_free)
 void client_start(Client *c);
 int client_stop(Client *c, usec_t wait); /* as session_stop() */
+_must_check_ int client_stop_later(Client *c, void (*stopped)(void *userdata), void *userdata); /* as session_stop_later() */
 
 /* Publishes one telemetry payload at QoS 1; context < 2^63. Errors as session_publish(). */
 _must_check_ int client_telemetry(Client *c, const void *payload, size_t size, uint64_t context);

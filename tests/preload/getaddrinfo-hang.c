@@ -11,6 +11,7 @@
 
 /* Lookups of names so far, for tests that are linked with this. */
 __attribute__((visibility("default"))) unsigned getaddrinfo_calls;
+__attribute__((visibility("default"))) double getaddrinfo_first; /* 0: the next one is the first */
 
 typedef int (*lookup_fn)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
 
@@ -29,7 +30,6 @@ static int is_number(const char *node) {
 
 __attribute__((visibility("default"))) int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
                                                        struct addrinfo **ret) {
-        static double first;
         const char *text = getenv("TBAGENT_DNS_SECONDS"), *pass = getenv("TBAGENT_DNS_PASS");
         double seconds = text ? atof(text) : 0, left;
         lookup_fn real = (lookup_fn)dlsym(RTLD_NEXT, "getaddrinfo");
@@ -39,9 +39,9 @@ __attribute__((visibility("default"))) int getaddrinfo(const char *node, const c
                 return real(node, service, hints, ret);
         while (seconds < 0)
                 pause();
-        if (first == 0)
-                first = now();
-        left = first + seconds - now();
+        if (getaddrinfo_first == 0)
+                getaddrinfo_first = now();
+        left = getaddrinfo_first + seconds - now();
         if (left <= 0)
                 return real(node, service, hints, ret);
         usleep((useconds_t)(left * 1e6));

@@ -11,6 +11,7 @@
 #include "mqtt-watch.h"
 
 extern unsigned getaddrinfo_calls;
+extern double getaddrinfo_first;
 
 static Watch watch;
 static Fake fake;
@@ -25,6 +26,7 @@ static void name_servers(const char *seconds, unsigned pass) {
         snprintf(text, sizeof(text), "%u", calls() + pass);
         setenv("TBAGENT_DNS_PASS", text, 1);
         setenv("TBAGENT_DNS_SECONDS", seconds, 1);
+        getaddrinfo_first = 0;
 }
 
 static void assert_turns(Loop *loop) {
@@ -61,6 +63,50 @@ static void test_silent_for_a_second(_unused_ void **state) {
         assert_turns(loop);
         watch_done(&watch);
         fake_stop(&fake);
+}
+
+static void on_stopped(void *userdata) {
+        *(bool *)userdata = true;
+        watch.session = session_free(watch.session);
+}
+
+/* Nobody waits: neither for a lookup that takes its time nor for a connection that has to be closed. */
+static void test_stop_later(_unused_ void **state) {
+        for (int connected = 0; connected < 2; connected++) {
+                _cleanup_(loop_freep) Loop *loop = NULL;
+                bool stopped = false;
+                unsigned before = calls();
+
+                assert_int_equal(loop_new(&loop), 0);
+                fake_start(&fake, &(FakeScript){ .publish = FAKE_HOLD }, 1);
+                watch_init(&watch, loop, "mqtt", "localhost", fake.port);
+                name_servers("1", connected ? 1000 : 0);
+                watch_start(&watch);
+                if (connected) {
+                        watch_until_state(&watch, SESSION_CONNECTED);
+                        assert_int_equal(watch_publish(&watch, 1, 100), 0);
+                } else
+                        watch_until(&watch, calls() > before);
+                assert_int_equal(session_stop_later(watch.session, on_stopped, &stopped), 0);
+                assert_false(stopped);
+                assert_int_equal(session_state(watch.session), SESSION_IDLE);
+                assert_int_equal(watch.lost, connected);
+                watch_until(&watch, stopped);
+                assert_int_equal(watch_last(&watch)->state, SESSION_IDLE);
+                assert_int_equal(fake.connects, connected);
+                assert_turns(loop);
+                fake_stop(&fake);
+        }
+}
+
+/* In the middle of a start that fails: what runs is stopped by the free itself. */
+static void test_free_stops(_unused_ void **state) {
+        _cleanup_(loop_freep) Loop *loop = NULL;
+
+        assert_int_equal(loop_new(&loop), 0);
+        watch_init(&watch, loop, "mqtt", "localhost", 1);
+        assert_int_equal(session_new(&watch.session, &watch.params), 0);
+        watch.session = session_free(watch.session);
 }
 
 static void test_lookup_never_returns(_unused_ void **state) {
@@ -110,6 +156,8 @@ static void test_library_never_returns(_unused_ void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_silent_for_a_second),
+                cmocka_unit_test(test_stop_later),
+                cmocka_unit_test(test_free_stops),
                 cmocka_unit_test(test_lookup_never_returns),
                 cmocka_unit_test(test_library_never_returns),
         };
