@@ -14,7 +14,6 @@ typedef struct Gap { /* points 0: none */
 
 #define GAP_TEXT_MAX 1024
 
-void gap_widen(Gap *g, uint64_t points, int64_t from_ns, int64_t to_ns);
 bool gap_same(const Gap *a, const Gap *b); /* instance and reason */
 
 /* The text of a ROW_GAP row, and back. -EBADMSG. */

@@ -1,450 +1,410 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Rows stand one behind the other in a ring of bytes, each unbroken; where one does not fit before the end
- * the ring goes on at 0. Numbers are given without holes, so a second ring, of offsets, finds the record of
- * a number at once: slot[seq % slots]. One bit of a slot says that the row is acknowledged.
+ * A row is always in one place that counts: live in the ring, then (if the server does not take it in time)
+ * in the store. The ring's ledger says what the store should hold, and changes in one step with the ring, so
+ * that the sum is right after a crash at any instruction:
  *
- *      first ........................ next           numbers; first is never acknowledged
- *      tail: offset of first          head: where the next record goes
+ *      made = acknowledged + dropped + rejected + live + stored
  *
- * Acknowledgements come in any order and only set the bit; what is released is the prefix of acknowledged
- * rows. An empty queue starts at offset 0 again, so a daemon whose server answers touches only the first
- * pages of a large ring.
+ *      append --> live --ack------------------------------> gone        (prefix of done rows leaves the ring)
+ *                  |---no room: evict the oldest----------> gap cell    (unless it turns out to have arrived)
+ *                  '---due + store_after/2, half full, stop: a move
+ *                            '--> blocks --durable--> stored --ack in order--> position, segments go
+ *                                     '--failed: stays live, tried again      '--out of order--> ahead
  *
- * When a row does not fit the oldest go. They are counted and stand in a gap record, as does everything
- * that others report dropped. Gap records are a bounded table, merged by instance and reason; when it is
- * full the rest is one record of "several reasons". A record that became a row is remembered beside the
- * row's number until that is acknowledged: evicted with it, it is merged back, so the count stays exact. For
- * the same reason a row that is evicted on its way to the server stands in `limbo` until its fate is known.
+ * One move at a time. What happens to its rows meanwhile is settled when it is through: acknowledged ones
+ * are `ahead` in the store, evicted ones turn out to be saved, or lost if the move fails.
+ *
+ * Limbo: rows that left the ring, evicted or moved, while they were on their way to the server. Their fate is
+ * known with the answer: ack, or spool_unsent(). Only then is an evicted one dropped.
  */
 #include <stdio.h>
+#include <syslog.h>
 
-#include "spool/spool.h"
+#include "spool/inside.h"
 
-#define GAPS_MAX 64
-#define GAP_ROWS_MAX 32
-#define LIMBO_MAX 8192 /* more than a window of batches holds */
-#define SLOTS_MIN 256u
-#define SLOT_ACKED 0x80000000u
-#define RECORD_ALIGN 8
-#define QUEUE_FULL "queue full"
-#define RING_MAX ((size_t)0x7fffffff * RECORD_ALIGN)
+#define READ_AHEAD (256 * KIB)
 
-typedef struct Record {
-        int64_t boottime_ns;
-        uint32_t points;
-        uint32_t text_size;
-        uint32_t flags;
-        uint16_t device_size;
-        uint8_t gap; /* the row tells of a gap: counted nowhere but in rows and bytes */
-} Record;
+void spool_notice(const Spool *s, int level, const char *text) {
+        if (s->params.events.notice && text[0])
+                s->params.events.notice(s->params.events.userdata, level, text);
+}
 
-typedef struct GapRow {
-        uint64_t seq; /* 0: unused */
-        SpoolGap gap;
-} GapRow;
+void spool_tell_ready(const Spool *s) {
+        if (s->params.events.ready)
+                s->params.events.ready(s->params.events.userdata);
+}
 
-typedef struct LimboRow {
-        uint64_t seq;
-        int64_t boottime_ns;
-        uint32_t points;
-} LimboRow;
+/* ---- counting */
 
-struct Spool {
-        uint8_t *ring;
-        size_t ring_size;
-        size_t head, tail;
-        uint32_t *slots;
-        uint64_t n_slots; /* power of two */
-        uint64_t first, next;
-        bool discard;
-        SpoolStats stats;
-        SpoolGap gaps[GAPS_MAX]; /* points 0: unused */
-        unsigned n_gaps;
-        GapRow gap_rows[GAP_ROWS_MAX];
-        uint64_t sent; /* rows up to it may be on their way */
-        LimboRow *limbo; /* by number, rising */
-        size_t n_limbo, limbo_room;
-};
+void spool_count_live(Spool *s, const Row *row, int by) {
+        s->live_rows += (uint64_t)(int64_t)by;
+        s->live_bytes += (uint64_t)((int64_t)by * (int64_t)record_size(row));
+        if (!(row->flags & (ROW_GAP | ROW_ESTIMATED)))
+                s->live_points += (uint64_t)((int64_t)by * (int64_t)row->points);
+}
+
+void spool_lose(Spool *s, const Gap *gap, uint64_t release) {
+        RingLedger ledger = *ring_ledger(s->ring);
+        RingChange change;
+        Gap value;
+
+        if (gap->points == 0 || s->params.discard) {
+                ring_release(s->ring, release, NULL, NULL);
+                return;
+        }
+        ledger.dropped_points += gap->points;
+        gaps_add(s->ring, gap, &value, &change);
+        ring_release(s->ring, release, &ledger, &change);
+        gaps_changed(&s->gaps, s->ring);
+}
+
+void spool_record_gap(Spool *s, const char *instance, const char *why, uint64_t points, int64_t from_ns, int64_t to_ns) {
+        Gap gap = { .points = points, .from_ns = from_ns, .to_ns = to_ns }, value;
+        RingChange change;
+
+        if (points == 0 || s->params.discard)
+                return;
+        snprintf(gap.why, sizeof(gap.why), "%s", why);
+        snprintf(gap.instance, sizeof(gap.instance), "%s", instance);
+        gaps_add(s->ring, &gap, &value, &change);
+        ring_release(s->ring, 0, NULL, &change);
+        gaps_changed(&s->gaps, s->ring);
+}
+
+void spool_tell_again(Spool *s, GapTold *told, uint64_t release) {
+        RingChange change;
+        Gap value;
+
+        told->seq = 0;
+        gaps_add(s->ring, &told->gap, &value, &change);
+        ring_release(s->ring, release, NULL, &change);
+        gaps_changed(&s->gaps, s->ring);
+}
+
+/* ---- the ring */
+
+void spool_release_prefix(Spool *s) {
+        uint64_t first = ring_first(s->ring), seq = first;
+        const uint32_t *note;
+        Record r;
+
+        while ((note = ring_note(s->ring, seq)) && ((*note & NOTE_DONE) || ring_read(s->ring, seq, &r) < 0))
+                seq++;
+        if (seq > first)
+                ring_release(s->ring, seq - 1, NULL, NULL);
+}
+
+static void evict_oldest(Spool *s) {
+        uint64_t seq = ring_first(s->ring);
+        const uint32_t *note = ring_note(s->ring, seq);
+        bool sent = seq <= s->sent;
+        GapTold *told;
+        Gap gap;
+        Record r;
+
+        if (ring_read(s->ring, seq, &r) < 0 || (*note & NOTE_DONE)) {
+                ring_release(s->ring, seq, NULL, NULL);
+                return;
+        }
+        spool_count_live(s, &r.row, -1);
+        told = r.row.flags & ROW_GAP ? gaps_told_find(&s->gaps, seq) : NULL;
+        gap = (Gap){ .points = spool_points(&r.row), .from_ns = r.row.boottime_ns, .to_ns = r.row.boottime_ns, .why = QUEUE_FULL };
+        if (told && !sent && !spool_is_moving(s, seq))
+                spool_tell_again(s, told, seq);
+        else if (sent && limbo_add(&s->limbo, seq, gap.points, gap.from_ns))
+                ring_release(s->ring, seq, NULL, NULL);
+        else if (spool_is_moving(s, seq)) {
+                move_evicted(&s->move, &gap);
+                ring_release(s->ring, seq, NULL, NULL);
+        } else
+                spool_lose(s, &gap, seq);
+}
+
+uint32_t spool_note_now(const Spool *s) {
+        return (uint32_t)(loop_monotonic(s->params.loop) / USEC_PER_MSEC) & ~NOTE_DONE;
+}
+
+int64_t spool_boottime_ns(const Spool *s, int64_t ms) {
+        return (ms - eras_now(s->ring)->offset_ms) * NSEC_PER_MSEC;
+}
+
+static SpoolRow spool_row(const Spool *s, const Record *r, const Era *era) {
+        const Era *now = eras_resolve(s->ring, era);
+
+        return (SpoolRow){ .seq = r->seq, .row = r->row, .offset_ms = now->offset_ms,
+                           .estimated = now->quality != CLOCK_TRUSTED };
+}
+
+void spool_set_era(Spool *s, const Era *era) {
+        if (eras_set(s->ring, era) && s->store)
+                store_set_era(s->store, era);
+}
+
+/* ---- making */
+
+static void count_kept(Spool *s) {
+        for (uint64_t seq = ring_first(s->ring); seq < ring_next(s->ring); seq++) {
+                GapTold *told = gaps_told_find(&s->gaps, 0);
+                Record r;
+
+                if (ring_read(s->ring, seq, &r) < 0)
+                        continue;
+                *ring_note(s->ring, seq) = spool_note_now(s);
+                spool_count_live(s, &r.row, 1);
+                if ((r.row.flags & ROW_GAP) && told && gap_read(r.row.text, r.row.text_size, &told->gap) == 0)
+                        told->seq = seq;
+        }
+}
+
+static int open_ring(Spool *s) {
+        uint64_t highest = s->params.state_dir ? store_highest_name(s->params.state_dir) : 0;
+        RingParams p = { .path = s->params.ring_path, .size = s->params.ring_size,
+                         .first_seq = highest > 0 ? highest + (UINT64_C(1) << 32) : 1 };
+        int64_t now_ns = spool_now_ns(s);
+        char text[512];
+        RingOpened opened;
+        int r = ring_open(&s->ring, &p, &opened);
+
+        if (r < 0 && p.path) {
+                snprintf(text, sizeof(text), "%s cannot be used (%s): rows wait in memory, a crash of the daemon would lose them",
+                         p.path, strerror(-r));
+                spool_notice(s, LOG_WARNING, text);
+                p.path = NULL;
+                r = ring_open(&s->ring, &p, &opened);
+        }
+        if (r < 0)
+                return r;
+        s->in_memory = !p.path;
+        s->kept = opened.how == RING_KEPT;
+        spool_notice(s, LOG_WARNING, opened.text);
+        gaps_init(&s->gaps, s->ring);
+        spool_set_era(s, &s->params.era);
+        count_kept(s);
+        spool_lose(s, &(Gap){ .points = opened.lost_points, .from_ns = now_ns, .to_ns = now_ns, .why = "damaged in memory" }, 0);
+        return 0;
+}
+
+static int open_store(Spool *s) {
+        const RingLedger *ledger = ring_ledger(s->ring);
+        StoreParams p = {
+                .loop = s->params.loop,
+                .dir = s->params.state_dir,
+                .max_bytes = s->params.store_max,
+                .known_acked = s->kept ? ledger->stored_acked : 0,
+                .known_last = s->kept ? ledger->stored_last : 0,
+                .events = spool_store_events,
+                .userdata = s,
+        };
+
+        return s->params.state_dir ? store_new(&s->store, &p) : 0;
+}
 
 int spool_new(Spool **ret, const SpoolParams *params) {
-        _cleanup_(spool_freep) Spool *s = NULL;
+        _cleanup_(spool_freep) Spool *s = calloc(1, sizeof(*s));
+        int r;
 
-        if (params->ring_size < RECORD_ALIGN || params->ring_size > RING_MAX)
-                return -EINVAL;
-        s = calloc(1, sizeof(*s));
         if (!s)
                 return -ENOMEM;
-        s->ring_size = params->ring_size / RECORD_ALIGN * RECORD_ALIGN;
-        s->ring = malloc(s->ring_size);
-        s->n_slots = SLOTS_MIN;
-        s->slots = malloc(s->n_slots * sizeof(*s->slots));
-        if (!s->ring || !s->slots)
-                return -ENOMEM;
-        s->discard = params->discard;
-        s->first = s->next = 1;
+        s->params = *params;
+        r = loop_timer_new(&s->move_timer, params->loop, "spool-move", spool_on_move_timer, s);
+        if (r == 0)
+                r = open_ring(s);
+        if (r == 0)
+                r = open_store(s);
+        if (r < 0)
+                return r;
         *ret = TAKE_PTR(s);
         return 0;
+}
+
+int spool_stop(Spool *s, usec_t wait) {
+        return s->store ? store_stop(s->store, wait) : 0;
 }
 
 Spool *spool_free(Spool *s) {
         if (!s)
                 return NULL;
-        free(s->limbo);
-        free(s->slots);
-        free(s->ring);
+        store_free(s->store);
+        loop_timer_free(s->move_timer);
+        move_end(&s->move);
+        backlog_reset(&s->backlog);
+        ahead_done(&s->ahead);
+        limbo_done(&s->limbo);
+        ring_free(s->ring);
         free(s);
         return NULL;
 }
 
+void spool_set_events(Spool *s, const SpoolEvents *events) {
+        s->params.events = *events;
+}
+
 void spool_set_discard(Spool *s, bool discard) {
-        s->discard = discard;
+        s->params.discard = discard;
+        spool_arm_move(s);
 }
 
-static uint32_t *slot_of(const Spool *s, uint64_t seq) {
-        return &s->slots[seq & (s->n_slots - 1)];
+void spool_set_times(Spool *s, usec_t batch_interval, usec_t store_after) {
+        s->params.batch_interval = batch_interval;
+        s->params.store_after = store_after;
+        spool_arm_move(s);
 }
 
-static const Record *record_at(const Spool *s, size_t offset) {
-        return (const Record *)(s->ring + offset);
-}
+/* ---- rows in */
 
-static size_t offset_of(const Spool *s, uint64_t seq) {
-        return (size_t)(*slot_of(s, seq) & ~SLOT_ACKED) * RECORD_ALIGN;
-}
+static int append(Spool *s, const Row *row, const RingChange *change, uint64_t *ret_seq) {
+        RingLedger ledger;
+        int r;
 
-static size_t record_size(size_t device_size, size_t text_size) {
-        return (sizeof(Record) + device_size + text_size + RECORD_ALIGN - 1) / RECORD_ALIGN * RECORD_ALIGN;
-}
-
-static void gap_widen(SpoolGap *g, uint64_t points, int64_t from_ns, int64_t to_ns) {
-        g->from_ns = g->points == 0 ? from_ns : MIN(g->from_ns, from_ns);
-        g->to_ns = g->points == 0 ? to_ns : MAX(g->to_ns, to_ns);
-        g->points += points;
-}
-
-/* Its entry, or a free one; the last entry is kept for what does not fit. */
-static SpoolGap *gap_find(Spool *s, const char *instance, const char *why) {
-        SpoolGap *unused = NULL;
-
-        for (size_t i = 0; i < GAPS_MAX - 1; i++) {
-                SpoolGap *g = &s->gaps[i];
-
-                if (g->points == 0)
-                        unused = unused ?: g;
-                else if (strncmp(g->why, why, sizeof(g->why) - 1) == 0 &&
-                         strncmp(g->instance, instance, sizeof(g->instance) - 1) == 0)
-                        return g;
-        }
-        return unused;
-}
-
-void spool_record_gap(Spool *s, const char *instance, const char *why, uint64_t points, int64_t from_ns, int64_t to_ns) {
-        SpoolGap *g;
-
-        if (points == 0 || s->discard)
-                return;
-        g = gap_find(s, instance, why);
-        if (!g) {
-                g = &s->gaps[GAPS_MAX - 1];
-                instance = "";
-                why = "several reasons";
-        }
-        if (g->points == 0) {
-                snprintf(g->why, sizeof(g->why), "%s", why);
-                snprintf(g->instance, sizeof(g->instance), "%s", instance);
-                s->n_gaps++;
-        }
-        gap_widen(g, points, from_ns, to_ns);
-}
-
-static GapRow *gap_row_find(Spool *s, uint64_t seq) {
-        for (size_t i = 0; i < GAP_ROWS_MAX; i++)
-                if (s->gap_rows[i].seq == seq)
-                        return &s->gap_rows[i];
-        return NULL;
-}
-
-static bool told_now(const Spool *s, const SpoolGap *g) {
-        for (size_t i = 0; i < GAP_ROWS_MAX; i++)
-                if (s->gap_rows[i].seq != 0 && streq(s->gap_rows[i].gap.why, g->why) &&
-                    streq(s->gap_rows[i].gap.instance, g->instance))
-                        return true;
-        return false;
-}
-
-/* The index of a gap that may become a row now; GAPS_MAX: none. */
-static size_t gap_ready(const Spool *s) {
-        size_t used = 0;
-
-        for (size_t i = 0; i < GAP_ROWS_MAX; i++)
-                used += s->gap_rows[i].seq != 0;
-        for (size_t i = 0; s->n_gaps > 0 && used < GAP_ROWS_MAX && i < GAPS_MAX; i++)
-                if (s->gaps[i].points > 0 && !told_now(s, &s->gaps[i]))
-                        return i;
-        return GAPS_MAX;
-}
-
-bool spool_has_gap(const Spool *s) {
-        return s->n_gaps > 0 && gap_ready(s) < GAPS_MAX;
-}
-
-int spool_take_gap(Spool *s, SpoolGap *ret) {
-        size_t i = gap_ready(s);
-
-        if (i == GAPS_MAX)
-                return 0;
-        *ret = s->gaps[i];
-        s->gaps[i] = (SpoolGap){ 0 };
-        s->n_gaps--;
-        return 1;
-}
-
-static void gap_restore(Spool *s, const SpoolGap *gap) {
-        spool_record_gap(s, gap->instance, gap->why, gap->points, gap->from_ns, gap->to_ns);
-}
-
-/* The row `seq` leaves the counters of what waits; its bytes stay until the prefix is released. */
-static void count_out(Spool *s, const Record *r) {
-        s->stats.rows--;
-        s->stats.bytes -= record_size(r->device_size, r->text_size);
-        if (!r->gap)
-                s->stats.points -= r->points;
-}
-
-static void release_prefix(Spool *s) {
-        while (s->first < s->next && (*slot_of(s, s->first) & SLOT_ACKED))
-                s->first++;
-        if (s->first == s->next)
-                s->head = s->tail = 0;
-        else
-                s->tail = offset_of(s, s->first);
-}
-
-static void count_evicted(Spool *s, const char *why, uint32_t points, int64_t boottime_ns) {
-        s->stats.evicted_points += points;
-        spool_record_gap(s, "", why, points, boottime_ns, boottime_ns);
-}
-
-static bool limbo_push(Spool *s, uint64_t seq, const Record *r) {
-        if (s->n_limbo == s->limbo_room) {
-                size_t room = MAX(2 * s->limbo_room, (size_t)64);
-                LimboRow *rows = room <= LIMBO_MAX ? realloc(s->limbo, room * sizeof(*rows)) : NULL;
-
-                if (!rows)
-                        return false;
-                s->limbo = rows;
-                s->limbo_room = room;
-        }
-        s->limbo[s->n_limbo++] = (LimboRow){ .seq = seq, .boottime_ns = r->boottime_ns, .points = r->points };
-        return true;
-}
-
-static void limbo_ack(Spool *s, uint64_t first, uint64_t last) {
-        size_t kept = 0;
-
-        for (size_t i = 0; i < s->n_limbo; i++)
-                if (s->limbo[i].seq >= first && s->limbo[i].seq <= last)
-                        s->stats.acked_points += s->limbo[i].points;
-                else
-                        s->limbo[kept++] = s->limbo[i];
-        s->n_limbo = kept;
-}
-
-static void gap_rows_ack(Spool *s, uint64_t first, uint64_t last) {
-        for (size_t i = 0; i < GAP_ROWS_MAX; i++) {
-                GapRow *told = &s->gap_rows[i];
-
-                if (told->seq < first || told->seq > last)
-                        continue;
-                s->stats.gap_points += told->gap.points;
-                told->seq = 0;
-        }
-}
-
-static void gap_row_lost(Spool *s, GapRow *told) {
-        told->seq = 0;
-        gap_restore(s, &told->gap);
-}
-
-static void evict_oldest(Spool *s) {
-        uint64_t seq = s->first;
-        const Record *r = record_at(s, s->tail);
-        GapRow *told = r->gap ? gap_row_find(s, seq) : NULL;
-        bool sent = seq <= s->sent;
-
-        count_out(s, r);
-        if (told && !sent)
-                gap_row_lost(s, told);
-        if (!r->gap && !s->discard && !(sent && limbo_push(s, seq, r)))
-                count_evicted(s, QUEUE_FULL, r->points, r->boottime_ns);
-        *slot_of(s, seq) |= SLOT_ACKED;
-        release_prefix(s);
-}
-
-void spool_sent(Spool *s, uint64_t last) {
-        s->sent = MAX(s->sent, last);
-}
-
-void spool_unsent(Spool *s) {
-        s->sent = 0;
-        for (size_t i = 0; i < s->n_limbo; i++)
-                count_evicted(s, QUEUE_FULL, s->limbo[i].points, s->limbo[i].boottime_ns);
-        s->n_limbo = 0;
-        for (size_t i = 0; i < GAP_ROWS_MAX; i++)
-                if (s->gap_rows[i].seq != 0 && s->gap_rows[i].seq < s->first)
-                        gap_row_lost(s, &s->gap_rows[i]);
-}
-
-/* Where `size` bytes fit unbroken now; SIZE_MAX: nowhere. */
-static size_t room_for(const Spool *s, size_t size) {
-        if (s->first == s->next)
-                return size <= s->ring_size ? 0 : SIZE_MAX;
-        if (s->head > s->tail) {
-                if (s->ring_size - s->head >= size)
-                        return s->head;
-                return s->tail >= size ? 0 : SIZE_MAX;
-        }
-        return s->tail - s->head >= size ? s->head : SIZE_MAX;
-}
-
-static int grow_slots(Spool *s) {
-        uint64_t n = s->n_slots * 2;
-        uint32_t *slots;
-
-        slots = malloc(n * sizeof(*slots));
-        if (!slots)
-                return -ENOMEM;
-        for (uint64_t seq = s->first; seq < s->next; seq++)
-                slots[seq & (n - 1)] = *slot_of(s, seq);
-        free(s->slots);
-        s->slots = slots;
-        s->n_slots = n;
-        return 0;
-}
-
-static int append(Spool *s, const Row *row, bool gap, uint64_t *ret_seq) {
-        size_t size = record_size(row->device_size, row->text_size), at;
-        Record *r;
-
-        if (size > s->ring_size || row->text_size > UINT32_MAX || row->device_size > UINT16_MAX)
+        if (record_size(row) > ring_size(s->ring))
                 return -E2BIG;
-        if (s->next - s->first == s->n_slots && grow_slots(s) < 0)
-                return -ENOMEM;
-        while ((at = room_for(s, size)) == SIZE_MAX)
+        while (!ring_fits(s->ring, row))
                 evict_oldest(s);
-        if (s->first == s->next)
-                s->tail = at;
-        r = (Record *)(s->ring + at);
-        *r = (Record){
-                .boottime_ns = row->boottime_ns,
-                .points = row->points,
-                .text_size = (uint32_t)row->text_size,
-                .flags = row->flags,
-                .device_size = (uint16_t)row->device_size,
-                .gap = gap,
-        };
-        if (row->device_size > 0)
-                memcpy(r + 1, row->device, row->device_size);
-        memcpy((uint8_t *)(r + 1) + row->device_size, row->text, row->text_size);
-        *slot_of(s, s->next) = (uint32_t)(at / RECORD_ALIGN);
-        s->head = at + size;
-        s->stats.rows++;
-        s->stats.bytes += size;
-        if (!gap) {
-                s->stats.points += row->points;
-                s->stats.made_points += row->points;
-        }
-        *ret_seq = s->next++;
+        ledger = *ring_ledger(s->ring);
+        ledger.made_points += spool_points(row);
+        r = ring_append(s->ring, row, (uint32_t)ledger.era, &ledger, change, ret_seq);
+        if (r < 0)
+                return r;
+        *ring_note(s->ring, *ret_seq) = spool_note_now(s);
+        spool_count_live(s, row, 1);
+        if (spool_is_half_full(s) && loop_monotonic(s->params.loop) >= s->retry_at)
+                spool_start_move(s);
+        else if (!loop_timer_armed(s->move_timer))
+                spool_arm_move(s);
         return 0;
 }
 
 int spool_append(Spool *s, const Row *row, uint64_t *ret_seq) {
         uint64_t seq;
-        int r;
+        int r = append(s, row, NULL, &seq);
 
-        r = append(s, row, false, &seq);
         if (r == 0 && ret_seq)
                 *ret_seq = seq;
         return r;
 }
 
-int spool_append_gap(Spool *s, const Row *row, const SpoolGap *gap) {
-        GapRow *told = gap_row_find(s, 0);
+bool spool_has_gap(const Spool *s) {
+        return gaps_ready(&s->gaps, s->ring) < GAPS_CELLS;
+}
+
+static int append_gap(Spool *s, unsigned cell) {
+        char text[GAP_TEXT_MAX];
+        Row row = { .boottime_ns = spool_now_ns(s), .flags = ROW_GAP, .device = "",
+                    .text = text, .text_size = gap_write(text, gaps_at(s->ring, cell)) };
+        GapTold *told = gaps_told_find(&s->gaps, 0);
         uint64_t seq;
         int r;
 
-        r = told ? append(s, row, true, &seq) : -ENOBUFS;
-        if (r < 0) {
-                gap_restore(s, gap);
-                return r;
+        while (!ring_fits(s->ring, &row))
+                evict_oldest(s); /* may add to this very gap */
+        told->gap = *gaps_at(s->ring, cell);
+        gap_write(text, &told->gap);
+        r = append(s, &row, &(RingChange){ .cell = cell }, &seq);
+        if (r == 0)
+                told->seq = seq;
+        gaps_changed(&s->gaps, s->ring);
+        return r;
+}
+
+void spool_append_gaps(Spool *s) {
+        unsigned cell;
+
+        while ((cell = gaps_ready(&s->gaps, s->ring)) < GAPS_CELLS)
+                if (append_gap(s, cell) < 0)
+                        return;
+}
+
+/* ---- rows out */
+
+static int next_live(Spool *s, uint64_t from, SpoolRow *ret) {
+        for (uint64_t seq = MAX(from, ring_first(s->ring)); seq < ring_next(s->ring); seq++) {
+                Record r;
+
+                if ((*ring_note(s->ring, seq) & NOTE_DONE) || ring_read(s->ring, seq, &r) < 0)
+                        continue;
+                *ret = spool_row(s, &r, eras_at(s->ring, r.era));
+                return 1;
         }
-        *told = (GapRow){ .seq = seq, .gap = *gap };
         return 0;
 }
 
-int spool_next(const Spool *s, uint64_t from, uint64_t *ret_seq, Row *ret) {
-        const Record *r;
-        uint64_t seq = MAX(from, s->first);
+static bool read_on(Spool *s) {
+        const RingLedger *ledger = ring_ledger(s->ring);
+        uint64_t after = MAX(s->backlog.loaded, ledger->stored_acked);
 
-        while (seq < s->next && (*slot_of(s, seq) & SLOT_ACKED))
-                seq++;
-        if (seq >= s->next)
-                return 0;
-        r = record_at(s, offset_of(s, seq));
-        *ret = (Row){
-                .boottime_ns = r->boottime_ns,
-                .points = r->points,
-                .flags = r->flags,
-                .device = (const char *)(r + 1),
-                .device_size = r->device_size,
-                .text = (const char *)(r + 1) + r->device_size,
-                .text_size = r->text_size,
-        };
-        *ret_seq = seq;
+        if (after >= ledger->stored_last)
+                return false;
+        if (s->backlog.bytes < READ_AHEAD)
+                (void)store_read(s->store, after, READ_AHEAD - s->backlog.bytes); /* -EAGAIN: it is being read already */
+        return true;
+}
+
+static int next_backlog(Spool *s, uint64_t from, SpoolRow *ret) {
+        Record r;
+        bool more;
+        Era era;
+
+        if (!s->opened)
+                return spool_has_backlog(s) ? -EAGAIN : 0;
+        more = read_on(s);
+        if (!backlog_find(&s->backlog, from, &s->ahead, &r, &era))
+                return more && s->backlog.bytes < READ_AHEAD ? -EAGAIN : 0;
+        *ret = spool_row(s, &r, &era);
         return 1;
 }
 
-void spool_ack(Spool *s, uint64_t first, uint64_t last) {
-        if (s->n_limbo > 0)
-                limbo_ack(s, first, last);
-        gap_rows_ack(s, MAX(first, (uint64_t)1), last);
-        for (uint64_t seq = MAX(first, s->first); seq <= last && seq < s->next; seq++) {
-                uint32_t *slot = slot_of(s, seq);
-                const Record *r = record_at(s, offset_of(s, seq));
-
-                if (*slot & SLOT_ACKED)
-                        continue;
-                *slot |= SLOT_ACKED;
-                count_out(s, r);
-                if (!r->gap)
-                        s->stats.acked_points += r->points;
-        }
-        release_prefix(s);
+int spool_next(Spool *s, SpoolLane lane, uint64_t from, SpoolRow *ret) {
+        return lane == LANE_LIVE ? next_live(s, from, ret) : next_backlog(s, from, ret);
 }
 
-void spool_drop(Spool *s, uint64_t seq, const char *why) {
-        const Record *r;
-        GapRow *told;
+bool spool_has_backlog(const Spool *s) {
+        return s->store && (ring_ledger(s->ring)->stored_rows > s->ahead.n || (!s->opened && !s->kept && ring_first(s->ring) > 1));
+}
 
-        if (seq < s->first || seq >= s->next || (*slot_of(s, seq) & SLOT_ACKED))
+/* ---- stop, state */
+
+void spool_flush(Spool *s) {
+        s->flushing = true;
+        s->flush_failed = false;
+        if (s->params.discard)
                 return;
-        r = record_at(s, offset_of(s, seq));
-        told = r->gap ? gap_row_find(s, seq) : NULL;
-        count_out(s, r);
-        if (told)
-                told->seq = 0; /* what cannot be told is not tried again for ever */
-        else if (!r->gap && !s->discard)
-                count_evicted(s, why, r->points, r->boottime_ns);
-        *slot_of(s, seq) |= SLOT_ACKED;
-        release_prefix(s);
+        spool_append_gaps(s);
+        s->retry_at = 0;
+        spool_start_move(s);
+}
+
+bool spool_is_flushed(const Spool *s) {
+        if (!s->store || s->params.discard || s->flush_failed)
+                return true;
+        return s->opened && s->live_rows == 0 && !s->move.running && store_is_idle(s->store);
 }
 
 SpoolStats spool_stats(const Spool *s) {
-        SpoolStats stats = s->stats;
+        const RingLedger *l = ring_ledger(s->ring);
+        SpoolStats stats = {
+                .next_seq = ring_next(s->ring),
+                .live_rows = s->live_rows,
+                .live_bytes = s->live_bytes,
+                .bytes = s->live_bytes,
+                .rows = s->live_rows + l->stored_rows - MIN(l->stored_rows, (uint64_t)s->ahead.n),
+                .points = s->live_points + l->stored_points - MIN(l->stored_points, s->ahead.points),
+                .made_points = l->made_points,
+                .acked_points = l->acked_points,
+                .evicted_points = l->dropped_points,
+                .rejected_points = l->rejected_points,
+                .gap_points = l->gap_points,
+                .ring_in_memory = s->in_memory,
+        };
+        Record r;
 
-        stats.next_seq = s->next;
-        if (s->first < s->next)
-                stats.oldest_ns = record_at(s, s->tail)->boottime_ns;
+        if (s->store)
+                stats.store = store_stats(s->store);
+        if (s->live_rows > 0 && ring_read(s->ring, ring_first(s->ring), &r) == 0)
+                stats.oldest_ms = r.row.boottime_ns / NSEC_PER_MSEC + eras_resolve(s->ring, eras_at(s->ring, r.era))->offset_ms;
         return stats;
+}
+
+Store *spool_store(Spool *s) {
+        return s->store;
 }

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <syslog.h>
+
+#include "spool/inside.h"
+
+#define REJECTED_MAX MIB
+
+void spool_sent(Spool *s, uint64_t last) {
+        s->sent = MAX(s->sent, last);
+}
+
+void spool_unsent(Spool *s) {
+        LimboRow row;
+
+        s->sent = 0;
+        while (limbo_take(&s->limbo, 0, UINT64_MAX, &row)) {
+                Gap gap = { .points = row.points, .from_ns = row.boottime_ns, .to_ns = row.boottime_ns, .why = QUEUE_FULL };
+
+                if (spool_is_moving(s, row.seq))
+                        move_evicted(&s->move, &gap);
+                else if (row.seq > ring_ledger(s->ring)->stored_last)
+                        spool_lose(s, &gap, 0);
+        }
+        for (size_t i = 0; i < GAPS_TOLD_MAX; i++) {
+                GapTold *told = &s->gaps.told[i];
+
+                if (told->seq > ring_ledger(s->ring)->stored_last && told->seq < ring_first(s->ring) && !spool_is_moving(s, told->seq))
+                        spool_tell_again(s, told, 0);
+        }
+        backlog_reset(&s->backlog);
+}
+
+/* ---- done with a row, in whatever way: the counters are the caller's */
+
+static void ring_done(Spool *s, uint64_t seq, const Row *row) {
+        *ring_note(s->ring, seq) |= NOTE_DONE;
+        spool_count_live(s, row, -1);
+        if (spool_is_moving(s, seq))
+                (void)ahead_add(&s->move.done, seq, spool_points(row));
+}
+
+static void told_done(Spool *s, const Record *r, RingLedger *ledger) {
+        GapTold *told = gaps_told_find(&s->gaps, r->seq);
+        Gap gap;
+
+        if (!(r->row.flags & ROW_GAP))
+                return;
+        if (gap_read(r->row.text, r->row.text_size, &gap) == 0)
+                ledger->gap_points += gap.points;
+        if (told && r->seq != 0)
+                told->seq = 0;
+}
+
+static void ack_live(Spool *s, uint64_t first, uint64_t last, RingLedger *ledger) {
+        for (uint64_t seq = MAX(first, ring_first(s->ring)); seq <= last && seq < ring_next(s->ring); seq++) {
+                Record r;
+
+                if ((*ring_note(s->ring, seq) & NOTE_DONE) || ring_read(s->ring, seq, &r) < 0)
+                        continue;
+                ledger->acked_points += spool_points(&r.row);
+                told_done(s, &r, ledger);
+                ring_done(s, seq, &r.row);
+        }
+}
+
+static void ack_backlog(Spool *s, uint64_t first, uint64_t last, RingLedger *ledger) {
+        Record r;
+        Era era;
+
+        for (uint64_t seq = first; backlog_find(&s->backlog, seq, &s->ahead, &r, &era) && r.seq <= last; seq = r.seq + 1)
+                if (ahead_add(&s->ahead, r.seq, spool_points(&r.row))) {
+                        ledger->acked_points += spool_points(&r.row);
+                        told_done(s, &r, ledger);
+                }
+}
+
+static void ack_limbo(Spool *s, uint64_t first, uint64_t last, RingLedger *ledger) {
+        LimboRow row;
+
+        while (limbo_take(&s->limbo, first, last, &row)) {
+                GapTold *told = gaps_told_find(&s->gaps, row.seq);
+
+                ledger->acked_points += row.points;
+                if (told && row.seq != 0) {
+                        ledger->gap_points += told->gap.points;
+                        told->seq = 0;
+                }
+                if (spool_is_moving(s, row.seq))
+                        (void)ahead_add(&s->move.done, row.seq, row.points);
+                else if (row.seq <= ledger->stored_last && row.seq > ledger->stored_acked)
+                        (void)ahead_add(&s->ahead, row.seq, row.points);
+        }
+}
+
+void spool_ack(Spool *s, uint64_t first, uint64_t last) {
+        RingLedger ledger = *ring_ledger(s->ring);
+
+        ack_limbo(s, first, last, &ledger);
+        if (first <= ledger.stored_last)
+                ack_backlog(s, first, last, &ledger);
+        ack_live(s, first, last, &ledger);
+        ring_release(s->ring, 0, &ledger, NULL);
+        spool_release_prefix(s);
+        spool_advance(s);
+}
+
+/* The row and where it stands: 1 in the ring, 2 in the store, 0 nowhere. */
+static int row_of(const Spool *s, uint64_t seq, Record *ret, Era *ret_era) {
+        const uint32_t *note = ring_note(s->ring, seq);
+
+        if (note && !(*note & NOTE_DONE) && ring_read(s->ring, seq, ret) == 0) {
+                *ret_era = *eras_at(s->ring, ret->era);
+                return 1;
+        }
+        return !ahead_has(&s->ahead, seq) && backlog_get(&s->backlog, seq, ret, ret_era) ? 2 : 0;
+}
+
+/* Done with row seq without its being at the server. */
+static void give_up(Spool *s, const Record *r, int where) {
+        if (where == 1)
+                ring_done(s, r->seq, &r->row);
+        else
+                (void)ahead_add(&s->ahead, r->seq, spool_points(&r->row));
+        spool_release_prefix(s);
+        spool_advance(s);
+}
+
+void spool_drop(Spool *s, uint64_t seq, const char *why) {
+        Gap gap = { 0 };
+        GapTold *told;
+        Record r;
+        Era era;
+        int where = row_of(s, seq, &r, &era);
+
+        if (where == 0)
+                return;
+        told = gaps_told_find(&s->gaps, seq);
+        if (told && seq != 0)
+                told->seq = 0; /* what cannot be told is not tried again for ever */
+        gap = (Gap){ .points = spool_points(&r.row), .from_ns = r.row.boottime_ns, .to_ns = r.row.boottime_ns };
+        if (where == 2) {
+                const Era *e = eras_resolve(s->ring, &era);
+
+                gap.from_ns = gap.to_ns = spool_boottime_ns(s, r.row.boottime_ns / NSEC_PER_MSEC + e->offset_ms);
+        }
+        snprintf(gap.why, sizeof(gap.why), "%s", why);
+        spool_lose(s, &gap, 0);
+        give_up(s, &r, where);
+}
+
+static char *rejected_line(const Record *r, const Era *era, const char *why) {
+        bool json = json_validate(r->row.text, r->row.text_size) == 0;
+        char *line = malloc(6 * (r->row.text_size + strlen(why)) + 128), *p = line;
+
+        if (!line)
+                return NULL;
+        p += sprintf(p, "{\"seq\":%llu,\"ts\":%lld,\"reason\":", (unsigned long long)r->seq,
+                     (long long)(r->row.boottime_ns / NSEC_PER_MSEC + era->offset_ms));
+        p += json_quote(p, why, strlen(why));
+        p += sprintf(p, json ? ",\"values\":" : ",\"text\":");
+        if (json)
+                p = mempcpy(p, r->row.text, r->row.text_size);
+        else
+                p += json_quote(p, r->row.text, r->row.text_size);
+        *p++ = '}';
+        *p = '\0';
+        return line;
+}
+
+void spool_reject(Spool *s, uint64_t seq, const char *why) {
+        _cleanup_(freep) char *line = NULL;
+        RingLedger ledger;
+        Record r;
+        Era era;
+        int where = row_of(s, seq, &r, &era);
+
+        if (where == 0)
+                return;
+        line = rejected_line(&r, eras_resolve(s->ring, &era), why);
+        if (line && s->store && store_append_line(s->store, "rejected.jsonl", line, REJECTED_MAX) < 0)
+                spool_notice(s, LOG_WARNING, "a rejected row could not be written to rejected.jsonl");
+        ledger = *ring_ledger(s->ring);
+        ledger.rejected_points += spool_points(&r.row);
+        ring_release(s->ring, 0, &ledger, NULL);
+        give_up(s, &r, where);
+}
+

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parts of the spool know of each other: spool.c (rows in and out), moving.c (to the store and what
+ * comes back from it), ending.c (how a row ends). For them alone. */
+#pragma once
+
+#include "spool/backlog.h"
+#include "spool/eras.h"
+#include "spool/gaps.h"
+#include "spool/limbo.h"
+#include "spool/move.h"
+#include "spool/ring.h"
+#include "spool/spool.h"
+
+#define NOTE_DONE 0x80000000u /* acknowledged, dropped or rejected; the rest of the note: ms when it was accepted */
+#define QUEUE_FULL "queue full"
+
+struct Spool {
+        SpoolParams params;
+        Ring *ring;
+        Store *store; /* NULL: none */
+        bool in_memory, kept;
+        bool opened; /* the store knows what it holds */
+        Gaps gaps;
+        Backlog backlog;
+        Ahead ahead;
+        Limbo limbo;
+        uint64_t sent; /* rows up to it may be on their way */
+        Move move;
+        LoopTimer *move_timer;
+        usec_t retry_at, retry_wait;
+        bool flushing, flush_failed;
+        uint64_t live_rows, live_bytes, live_points;
+};
+
+/* The rows of gaps and time marks are counted nowhere but in rows and bytes. */
+static inline uint32_t spool_points(const Row *row) {
+        return row->flags & (ROW_GAP | ROW_ESTIMATED) ? 0 : row->points;
+}
+static inline int64_t spool_now_ns(const Spool *s) {
+        return (int64_t)loop_boottime(s->params.loop) * NSEC_PER_USEC;
+}
+
+/* ---- spool.c */
+void spool_notice(const Spool *s, int level, const char *text);
+void spool_tell_ready(const Spool *s);
+void spool_count_live(Spool *s, const Row *row, int by);
+/* Counts a gap as dropped, to be told, while rows up to `release` leave the ring: one step. */
+void spool_lose(Spool *s, const Gap *gap, uint64_t release);
+/* A gap row that will not arrive, while rows up to `release` leave the ring: what it told is to be told again. */
+void spool_tell_again(Spool *s, GapTold *told, uint64_t release);
+void spool_release_prefix(Spool *s);
+uint32_t spool_note_now(const Spool *s);
+/* BOOTTIME of this boot for a time of the server. */
+int64_t spool_boottime_ns(const Spool *s, int64_t ms);
+
+/* ---- moving.c */
+extern const StoreEvents spool_store_events;
+void spool_on_move_timer(void *userdata);
+bool spool_is_moving(const Spool *s, uint64_t seq);
+void spool_arm_move(Spool *s);
+void spool_start_move(Spool *s);
+bool spool_is_half_full(const Spool *s);
+/* Passes what is done with at the front of the store. */
+void spool_advance(Spool *s);

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <syslog.h>
+
+#include "spool/inside.h"
+
+#define RETRY_MIN USEC_PER_SEC
+#define RETRY_MAX (60 * USEC_PER_SEC)
+
+bool spool_is_moving(const Spool *s, uint64_t seq) {
+        return s->move.running && seq >= s->move.first && seq <= s->move.last;
+}
+
+bool spool_is_half_full(const Spool *s) {
+        return 2 * s->live_bytes >= ring_size(s->ring);
+}
+
+/* How long the oldest live row has been here. */
+static usec_t oldest_age(const Spool *s) {
+        const uint32_t *note = ring_note(s->ring, ring_first(s->ring));
+
+        return note ? ((spool_note_now(s) - *note) & ~NOTE_DONE) * USEC_PER_MSEC : 0;
+}
+
+static void commit(Spool *s, const RingLedger *ledger) {
+        ring_release(s->ring, 0, ledger, NULL);
+}
+
+/* ---- moving rows to the store */
+
+void spool_arm_move(Spool *s) {
+        usec_t now = loop_monotonic(s->params.loop), wait = s->params.batch_interval + s->params.store_after / 2;
+        usec_t age = oldest_age(s), at = now + (wait > age ? wait - age : 0);
+
+        if (s->store && s->opened && !s->params.discard && !s->move.running && s->live_rows > 0)
+                loop_timer_arm(s->move_timer, MAX(at, s->retry_at), 20 * USEC_PER_MSEC);
+}
+
+/* Unacknowledged rows of the ring, as many as one commit takes. */
+static int gather(Spool *s) {
+        for (uint64_t seq = ring_first(s->ring); seq < ring_next(s->ring); seq++) {
+                const uint32_t *note = ring_note(s->ring, seq);
+                Record r;
+                int got;
+
+                if ((*note & NOTE_DONE) || ring_read(s->ring, seq, &r) < 0)
+                        continue;
+                got = move_add(&s->move, seq, &r.row, eras_resolve(s->ring, eras_at(s->ring, r.era)), spool_points(&r.row));
+                if (got <= 0)
+                        return got;
+        }
+        return 0;
+}
+
+static void retry_later(Spool *s) {
+        s->retry_wait = MIN(MAX(2 * s->retry_wait, RETRY_MIN), RETRY_MAX);
+        s->retry_at = loop_monotonic(s->params.loop) + s->retry_wait;
+        s->flush_failed = s->flushing;
+        spool_arm_move(s);
+}
+
+void spool_start_move(Spool *s) {
+        uint64_t spare_first = s->backlog.head ? ring_ledger(s->ring)->stored_acked + 1 : 0;
+        int r;
+
+        if (!s->store || !s->opened || s->move.running || s->params.discard || s->live_rows == 0)
+                return;
+        move_begin(&s->move);
+        r = gather(s);
+        if (r == 0)
+                r = move_submit(&s->move, s->store, spare_first, s->backlog.head ? s->backlog.loaded : 0);
+        if (r < 0) {
+                move_end(&s->move);
+                retry_later(s);
+        }
+}
+
+void spool_on_move_timer(void *userdata) {
+        Spool *s = userdata;
+
+        if (oldest_age(s) >= s->params.batch_interval + s->params.store_after / 2)
+                spool_start_move(s);
+        else
+                spool_arm_move(s);
+}
+
+/* Rows up to `last` leave the ring for the store, or were there already. */
+static void leave_ring(Spool *s, uint64_t last, const RingLedger *ledger) {
+        for (uint64_t seq = ring_first(s->ring); seq <= last && seq < ring_next(s->ring); seq++) {
+                const uint32_t *note = ring_note(s->ring, seq);
+                Record r;
+
+                if ((*note & NOTE_DONE) || ring_read(s->ring, seq, &r) < 0)
+                        continue;
+                spool_count_live(s, &r.row, -1);
+                if (seq <= s->sent && !limbo_add(&s->limbo, seq, spool_points(&r.row), r.row.boottime_ns))
+                        continue; /* its answer will mean nothing: it is sent once more */
+        }
+        ring_release(s->ring, MIN(last, ring_next(s->ring) - 1), ledger, NULL);
+        spool_release_prefix(s);
+}
+
+static void moved(Spool *s, RingLedger *ledger) {
+        ledger->stored_last = s->move.last;
+        ledger->stored_rows += s->move.rows;
+        ledger->stored_points += s->move.points;
+        for (size_t i = 0; i < s->move.done.n; i++)
+                if (!ahead_add(&s->ahead, s->move.done.rows[i].seq, s->move.done.rows[i].points))
+                        ledger->acked_points -= s->move.done.rows[i].points;
+        leave_ring(s, s->move.last, ledger);
+        s->retry_wait = 0;
+        s->retry_at = 0;
+}
+
+static void on_committed(void *userdata, uint64_t first _unused_, uint64_t last _unused_, int error) {
+        Spool *s = userdata;
+        RingLedger ledger = *ring_ledger(s->ring);
+        Gap lost = s->move.lost;
+
+        if (!s->move.running)
+                return;
+        if (error == 0)
+                moved(s, &ledger);
+        move_end(&s->move);
+        if (error < 0) {
+                spool_lose(s, &lost, 0);
+                retry_later(s);
+                return;
+        }
+        if (s->flushing || spool_is_half_full(s))
+                spool_start_move(s);
+        spool_arm_move(s);
+        spool_tell_ready(s);
+}
+
+/* ---- what the store tells */
+
+/* The difference is what somebody took away, or what no header tells any more. */
+static void settle_missing(Spool *s, const StoreFound *found) {
+        RingLedger ledger = *ring_ledger(s->ring);
+        uint64_t known = found->known_points + found->damaged_points;
+        int64_t now_ns = spool_now_ns(s);
+        Gap gap = { .points = ledger.stored_points > known ? ledger.stored_points - known : 0,
+                    .from_ns = now_ns, .to_ns = now_ns, .why = "missing on the disk" };
+
+        ledger.stored_points = found->points + found->damaged_points;
+        ledger.stored_rows = found->rows;
+        ledger.stored_last = MAX(ledger.stored_last, found->last);
+        commit(s, &ledger);
+        spool_lose(s, &gap, 0);
+}
+
+static void on_opened(void *userdata, const StoreFound *found) {
+        Spool *s = userdata;
+        RingLedger ledger = *ring_ledger(s->ring);
+
+        if (s->kept && ledger.stored_last > 0)
+                settle_missing(s, found);
+        else {
+                ledger.stored_acked = found->acked;
+                ledger.stored_last = found->last;
+                ledger.stored_rows = found->rows;
+                ledger.stored_points = found->points + found->damaged_points;
+                commit(s, &ledger);
+        }
+        s->opened = true;
+        leave_ring(s, found->last, NULL);
+        if (eras_now(s->ring)->quality == CLOCK_TRUSTED)
+                store_set_era(s->store, eras_of_boot(s->ring));
+        if (spool_is_half_full(s) || s->flushing)
+                spool_start_move(s);
+        spool_arm_move(s);
+        spool_tell_ready(s);
+}
+
+static void set_position(Spool *s, uint64_t position) {
+        RingLedger ledger = *ring_ledger(s->ring);
+        AheadTaken taken = ahead_take(&s->ahead, 0, position);
+
+        if (position <= ledger.stored_acked)
+                return;
+        ledger.stored_acked = position;
+        ledger.stored_rows -= MIN(taken.rows, ledger.stored_rows);
+        ledger.stored_points -= MIN(taken.points, ledger.stored_points);
+        commit(s, &ledger);
+        store_acked(s->store, position);
+}
+
+void spool_advance(Spool *s) {
+        if (s->store && s->opened && (s->backlog.head || s->ahead.n > 0))
+                set_position(s, backlog_advance(&s->backlog, ring_ledger(s->ring)->stored_acked, &s->ahead));
+}
+
+static void on_block(void *userdata, StoreBlock *block) {
+        Spool *s = userdata;
+        uint64_t position = ring_ledger(s->ring)->stored_acked;
+
+        if (block) {
+                if (block->last > s->backlog.loaded && backlog_load(&s->backlog, block, position) < 0)
+                        spool_notice(s, LOG_WARNING, "a block of the store cannot be read whole");
+                return;
+        }
+        spool_advance(s);
+        spool_tell_ready(s);
+}
+
+static void on_lost(void *userdata, uint64_t first, uint64_t last, uint64_t rows, uint64_t points, int64_t from_ms,
+                    int64_t to_ms, const char *why) {
+        Spool *s = userdata;
+        AheadTaken done = ahead_take(&s->ahead, first, last);
+        RingLedger ledger = *ring_ledger(s->ring);
+        Gap gap = { .points = points - MIN(done.points, points), .from_ns = spool_boottime_ns(s, from_ms),
+                    .to_ns = spool_boottime_ns(s, to_ms) };
+
+        snprintf(gap.why, sizeof(gap.why), "%s", why);
+        backlog_forget(&s->backlog, first, last);
+        ledger.stored_rows -= MIN(rows, ledger.stored_rows);
+        ledger.stored_points -= MIN(points, ledger.stored_points);
+        commit(s, &ledger);
+        spool_lose(s, &gap, 0);
+        spool_tell_ready(s);
+}
+
+static void on_store_state(void *userdata, StoreState state, const char *text) {
+        const Spool *s = userdata;
+
+        spool_notice(s, state == STORE_OK ? LOG_NOTICE : LOG_WARNING, text);
+}
+
+const StoreEvents spool_store_events = { on_opened, on_committed, on_block, on_lost, on_store_state };
