@@ -92,7 +92,7 @@ class Control:
             if name not in vars(self.core.options) or name in ('http', 'mqtt', 'host', 'device', 'limits'):
                 raise ValueError('unknown option %r' % name)
             setattr(self.core.options, name, float(value))
-        self.core.writer.delay = self.core.options.store_delay
+        self.core.writer.delay, self.core.writer.young = self.core.options.store_delay, self.core.options.young
         return {n: v for n, v in vars(self.core.options).items() if isinstance(v, float)}
 
     def reset(self, body, query):
@@ -113,12 +113,20 @@ class Control:
                     events=found)
 
     def count(self, body, query):
+        """?device=NAME&prefix=TEXT"""
+        return self._series(query).count(query.get('prefix', ''))
+
+    def lag(self, body, query):
+        """?device=NAME&since=MS"""
+        return self._series(query).lag(int(query.get('since', 0)))
+
+    def _series(self, query):
         device = self.core.device_named(query.get('device', ''))
         if device is None:
             raise Answer(404, 'no such device', 32)
-        return device.series.count()
+        return device.series
 
     CALLS = {('GET', 'faults'): get_faults, ('POST', 'faults'): set_faults, ('POST', 'faults/clear'): clear_faults,
              ('POST', 'blackhole'): black_hole, ('POST', 'drop'): drop, ('POST', 'limits'): limits,
              ('POST', 'options'): options, ('POST', 'reset'): reset, ('GET', 'stats'): stats,
-             ('GET', 'events'): events, ('GET', 'count'): count}
+             ('GET', 'events'): events, ('GET', 'count'): count, ('GET', 'lag'): lag}

@@ -17,7 +17,7 @@ from store import Series, Writer
 EVENTS_KEPT = 50000
 COUNTERS = ('connects', 'sessions', 'disconnects', 'evictions', 'closes_rate_limit', 'publishes', 'points_received',
             'points_stored', 'acks', 'bytes_received')
-OPTIONS = dict(settle=0.05, store_delay=0.03, connack_delay=0.01, client_rpc_timeout=60.0, inactivity=600.0)
+OPTIONS = dict(settle=0.05, store_delay=0.03, connack_delay=0.01, client_rpc_timeout=60.0, inactivity=600.0, young=7.0)
 
 
 def entity_id(kind, ident=None):
@@ -106,7 +106,7 @@ class Core:
                                    profileData=dict(configuration=dict(type='DEFAULT')))
         self.limits = limits.RateLimits(self.tenant_profile['profileData']['configuration'])
         self.faults = Faults()
-        self.writer = Writer(self.options.store_delay, self._stored)
+        self.writer = Writer(self.options.store_delay, self._stored, self.options.young)
         self.sessions = set()
         self.session_count = 0
         self.black_hole = None       # None, '' (all) or the name of a device

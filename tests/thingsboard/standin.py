@@ -171,11 +171,16 @@ class Standin:
         path = '/standin/events?since=%d&limit=%d' % (since, limit)
         return self.call('GET', path + ('&event=' + event if event else ''))['events']
 
-    def count(self, name):
-        """{stored, duplicated, reordered, types, keys, gaps}; from a real server only what its rows can tell."""
+    def count(self, name, prefix=''):
+        """{stored, duplicated, reordered, types, keys, gaps}; from a real server only what its rows can tell. With a
+        prefix `stored` and `keys` are those of keys that begin so."""
         if self.process is None and not self._is_standin():
             return self._count_rows(name)
-        return self.call('GET', '/standin/count?device=' + quote(name))
+        return self.call('GET', '/standin/count?device=%s&prefix=%s' % (quote(name), quote(prefix)))
+
+    def lag(self, name, since=0):
+        """{points, p50, p90, p99, p99.9, max}: ms from a row's time to when it was stored, of rows with a time from `since`."""
+        return self.call('GET', '/standin/lag?device=%s&since=%d' % (quote(name), since))
 
     def _is_standin(self):
         if not hasattr(self, 'standin'):

@@ -4,6 +4,7 @@
 Writes happen a moment AFTER the PUBACK (THINGSBOARD.md 0 fact 4), in order, from one queue."""
 import asyncio
 import time
+from array import array
 from collections import deque
 
 import values
@@ -12,19 +13,40 @@ from gson import TooDeep
 GAP_KEY = 'tbagent_gap'     # the agent's own records of lost data: given apart, not counted
 
 
+class Order:
+    """Inversions among first arrivals, key by key."""
+
+    def __init__(self):
+        self.newest = {}        # key -> largest ts so far
+        self.inversions = 0
+
+    def put(self, key, ts):
+        newest = self.newest.get(key)
+        if newest is not None and ts < newest:
+            self.inversions += 1
+        else:
+            self.newest[key] = ts
+
+
 class Series:
     """The time series of one device."""
 
     def __init__(self):
         self.rows = {}          # key -> {ts: value}
         self.latest = {}        # key -> (ts, value)
-        self.newest_first = {}  # key -> largest ts among first arrivals, for `reordered`
-        self.stored = self.duplicated = self.reordered = self.lost = 0
+        self.all, self.young, self.old = Order(), Order(), Order()
+        self.stored = self.duplicated = self.lost = 0
+        self.arrivals = array('q')      # of every first arrival: ts, and when it was stored
         self.types = {}
         self.gaps = []
 
-    def put(self, key, ts, value):
-        """Upsert; the latest value moves only if ts >= its own (upsert_and_latest). True: a new row."""
+    @property
+    def reordered(self):
+        return self.all.inversions
+
+    def put(self, key, ts, value, young=True):
+        """Upsert; the latest value moves only if ts >= its own (upsert_and_latest). True: a new row. What is young at its
+        arrival and what is not are also orders of their own."""
         rows = self.rows.setdefault(key, {})
         new = ts not in rows
         rows[ts] = value
@@ -35,30 +57,37 @@ class Series:
             if new:
                 self.gaps.append((ts, value))
         elif new:
-            self._count(key, ts, value)
+            self._count(key, ts, value, young)
         else:
             self.duplicated += 1
         return new
 
-    def _count(self, key, ts, value):
+    def _count(self, key, ts, value, young):
         self.stored += 1
         name = values.type_name(value)
         self.types[name] = self.types.get(name, 0) + 1
-        newest = self.newest_first.get(key)
-        if newest is not None and ts < newest:
-            self.reordered += 1
-        else:
-            self.newest_first[key] = ts
+        self.all.put(key, ts)
+        (self.young if young else self.old).put(key, ts)
+        self.arrivals.extend((ts, int(time.time() * 1000)))
 
     def range(self, key, start, end, limit, newest_first=True):
         rows = self.rows.get(key, {})
         times = sorted((t for t in rows if start <= t < end), reverse=newest_first)[:limit]
         return [(t, rows[t]) for t in times]
 
-    def count(self):
-        return dict(stored=self.stored, duplicated=self.duplicated, reordered=self.reordered, types=dict(self.types),
-                    keys=sorted(k for k in self.rows if k != GAP_KEY), lost_entries=self.lost,
+    def count(self, prefix=''):
+        """With a prefix: `stored` and `keys` are of keys that begin so, the rest is of all."""
+        keys = sorted(k for k in self.rows if k != GAP_KEY and k.startswith(prefix))
+        stored = sum(len(self.rows[k]) for k in keys) if prefix else self.stored
+        return dict(stored=stored, duplicated=self.duplicated, reordered=self.reordered, reordered_young=self.young.inversions,
+                    reordered_old=self.old.inversions, types=dict(self.types), keys=keys, lost_entries=self.lost,
                     gaps=[dict(ts=t, value=v) for t, v in self.gaps])
+
+    def lag(self, since):
+        """From the time of a row to when it was stored, in ms, of the first arrivals not older than since."""
+        lags = sorted(at - ts for ts, at in zip(self.arrivals[::2], self.arrivals[1::2]) if ts >= since)
+        out = {'p%g' % p: lags[min(len(lags) - 1, int(len(lags) * p / 100))] if lags else None for p in (50, 90, 99, 99.9)}
+        return dict(out, points=len(lags), max=lags[-1] if lags else None)
 
 
 class KeyDictionary:
@@ -78,8 +107,8 @@ class KeyDictionary:
 class Writer:
     """The queue between PUBACK and the data base."""
 
-    def __init__(self, delay, stored=None):
-        self.delay = delay
+    def __init__(self, delay, stored=None, young=7):
+        self.delay, self.young = delay, young
         self.queue = deque()
         self.timer = None
         self.keys = KeyDictionary()
@@ -113,9 +142,11 @@ class Writer:
             if cast is None:
                 device.series.lost += 1
                 continue
+            ts = now_ms if ts is None else ts
+            young = now_ms - ts <= self.young * 1000
             for key, value in cast.items():
                 self.keys.add(key)
-                rows += device.series.put(key, now_ms if ts is None else ts, value)
+                rows += device.series.put(key, ts, value, young)
         self.stored(device, rows)
 
     def _attributes(self, device, items):

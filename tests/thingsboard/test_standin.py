@@ -129,13 +129,18 @@ class Small(unittest.TestCase):
 
     def test_series_counts(self):
         s = store.Series()
-        for ts, value in ((10, 1), (20, 2.0), (10, 3), (15, 'x'), (30, True)):
-            s.put('a', ts, value)
+        for ts, value, young in ((10, 1, True), (20, 2.0, True), (10, 3, True), (15, 'x', False), (30, True, True)):
+            s.put('a', ts, value, young)
         s.put(store.GAP_KEY, 5, {'from': 1})
-        self.assertEqual(s.count(), dict(stored=4, duplicated=1, reordered=1, keys=['a'], lost_entries=0, gaps=[dict(ts=5, value={'from': 1})],
+        self.assertEqual(s.count(), dict(stored=4, duplicated=1, reordered=1, reordered_young=0, reordered_old=0, keys=['a'],
+                                         lost_entries=0, gaps=[dict(ts=5, value={'from': 1})],
                                          types=dict(LONG=1, DOUBLE=1, STRING=1, BOOLEAN=1)))
         self.assertEqual(s.latest['a'], (30, True))
         self.assertEqual(s.range('a', 0, 30, 10), [(20, 2.0), (15, 'x'), (10, 3)])
+        s.put('a', 14, 1, False)
+        self.assertEqual([s.count()['reordered' + w] for w in ('', '_young', '_old')], [2, 0, 1])
+        s.put('b', 14, 1)
+        self.assertEqual([(c['stored'], c['keys']) for c in (s.count('b'), s.count('x'))], [(1, ['b']), (0, [])])
 
     def test_topics(self):
         class Profile:
@@ -445,6 +450,17 @@ class Faults(WithServer):
         self.assertEqual((count['reordered'], count['types'], count['keys']), (1, {'LONG': 3}, ['a', 'b']))
         stats = self.tb.device_stats(self.name)
         self.assertEqual((stats['connected'], stats['points'], stats['messages']), (False, 3, 1))
+
+    def test_lag(self):
+        now = int(time.time() * 1000)
+        self.linked().publish('[{"ts":%d,"values":{"a":1}},{"ts":%d,"values":{"a":1}}]' % (now - 9000, now - 1000))
+        self.stored(2)
+        both, one, none = (self.tb.lag(self.name, since) for since in (0, now - 2000, now))
+        self.assertEqual([x['points'] for x in (both, one, none)], [2, 1, 0])
+        self.assertTrue(9000 <= both['max'] < 20000 and 1000 <= one['p50'] < 9000, (both, one))
+        self.assertIsNone(none['p99'])
+        count = self.tb.count(self.name)
+        self.assertEqual((count['reordered'], count['reordered_young'], count['reordered_old']), (0, 0, 0))
 
     def test_attached_counts_by_rest(self):
         self.linked().publish('[{"ts":5,"values":{"a":1,"b":2.5}},{"ts":3,"values":{"a":"x","tbagent_gap":{"n":1}}}]')
