@@ -48,7 +48,7 @@ static void told_done(Spool *s, const Record *r, RingLedger *ledger) {
                 return;
         if (gap_read(r->row.text, r->row.text_size, &gap) == 0)
                 ledger->gap_points += gap.points;
-        if (told && r->seq != 0)
+        if (told)
                 told->seq = 0;
 }
 
@@ -81,15 +81,16 @@ static void ack_limbo(Spool *s, uint64_t first, uint64_t last, RingLedger *ledge
         while (limbo_take(&s->limbo, first, last, &row)) {
                 GapTold *told = gaps_told_find(&s->gaps, row.seq);
 
+                if (spool_is_moving(s, row.seq) && !ahead_add(&s->move.done, row.seq, row.points))
+                        continue;
+                if (row.seq <= ledger->stored_last && row.seq > ledger->stored_acked &&
+                    !ahead_add(&s->ahead, row.seq, row.points))
+                        continue; /* it is sent once more */
                 ledger->acked_points += row.points;
-                if (told && row.seq != 0) {
+                if (told) {
                         ledger->gap_points += told->gap.points;
                         told->seq = 0;
                 }
-                if (spool_is_moving(s, row.seq))
-                        (void)ahead_add(&s->move.done, row.seq, row.points);
-                else if (row.seq <= ledger->stored_last && row.seq > ledger->stored_acked)
-                        (void)ahead_add(&s->ahead, row.seq, row.points);
         }
 }
 
@@ -136,7 +137,7 @@ void spool_drop(Spool *s, uint64_t seq, const char *why) {
         if (where == 0)
                 return;
         told = gaps_told_find(&s->gaps, seq);
-        if (told && seq != 0)
+        if (told)
                 told->seq = 0; /* what cannot be told is not tried again for ever */
         gap = (Gap){ .points = spool_points(&r.row), .from_ns = r.row.boottime_ns, .to_ns = r.row.boottime_ns };
         if (where == 2) {

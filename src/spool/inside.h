@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the parts of the spool know of each other: spool.c (rows in and out), moving.c (to the store and what
+/* What the parts of the spool know of each other: rows.c (rows in and out), moving.c (to the store and what
  * comes back from it), ending.c (how a row ends). For them alone. */
 #pragma once
 
@@ -25,6 +25,10 @@ struct Spool {
         Ahead ahead;
         Limbo limbo;
         uint64_t sent; /* rows up to it may be on their way */
+        struct {
+                uint64_t to; /* stored_last when it was asked for */
+                bool got;    /* at least a block came */
+        } reading;
         Move move;
         LoopTimer *move_timer;
         usec_t retry_at, retry_wait;
@@ -40,7 +44,7 @@ static inline int64_t spool_now_ns(const Spool *s) {
         return (int64_t)loop_boottime(s->params.loop) * NSEC_PER_USEC;
 }
 
-/* ---- spool.c */
+/* ---- rows.c */
 void spool_notice(const Spool *s, int level, const char *text);
 void spool_tell_ready(const Spool *s);
 void spool_count_live(Spool *s, const Row *row, int by);
@@ -60,5 +64,7 @@ bool spool_is_moving(const Spool *s, uint64_t seq);
 void spool_arm_move(Spool *s);
 void spool_start_move(Spool *s);
 bool spool_is_half_full(const Spool *s);
+/* Asks for more of the backlog where there is room; true: more may come. */
+bool spool_read_on(Spool *s);
 /* Passes what is done with at the front of the store. */
 void spool_advance(Spool *s);

@@ -4,6 +4,7 @@
 
 #include "spool/inside.h"
 
+#define READ_AHEAD (256 * KIB)
 #define RETRY_MIN USEC_PER_SEC
 #define RETRY_MAX (60 * USEC_PER_SEC)
 
@@ -191,15 +192,48 @@ void spool_advance(Spool *s) {
                 set_position(s, backlog_advance(&s->backlog, ring_ledger(s->ring)->stored_acked, &s->ahead));
 }
 
+bool spool_read_on(Spool *s) {
+        const RingLedger *ledger = ring_ledger(s->ring);
+        uint64_t after = MAX(s->backlog.loaded, ledger->stored_acked);
+
+        if (after >= ledger->stored_last)
+                return false;
+        if (s->backlog.bytes < READ_AHEAD && store_read(s->store, after, READ_AHEAD - s->backlog.bytes) == 0) {
+                s->reading.to = ledger->stored_last;
+                s->reading.got = false;
+        }
+        return s->backlog.bytes < READ_AHEAD;
+}
+
+/* The store has no row above what was read, though the ledger knew of some. */
+static void nothing_more(Spool *s) {
+        RingLedger ledger = *ring_ledger(s->ring);
+        int64_t now_ns = spool_now_ns(s);
+        Gap gap = { .points = ledger.stored_points - MIN(s->ahead.points, ledger.stored_points), .from_ns = now_ns,
+                    .to_ns = now_ns, .why = "missing on the disk" };
+
+        s->backlog.loaded = MAX(s->backlog.loaded, s->reading.to);
+        if (s->backlog.head || ledger.stored_last > s->reading.to)
+                return;
+        set_position(s, s->reading.to);
+        ledger = *ring_ledger(s->ring);
+        ledger.stored_rows = ledger.stored_points = 0;
+        ring_release(s->ring, 0, &ledger, NULL);
+        spool_lose(s, &gap, 0);
+}
+
 static void on_block(void *userdata, StoreBlock *block) {
         Spool *s = userdata;
         uint64_t position = ring_ledger(s->ring)->stored_acked;
 
         if (block) {
+                s->reading.got = true;
                 if (block->last > s->backlog.loaded && backlog_load(&s->backlog, block, position) < 0)
                         spool_notice(s, LOG_WARNING, "a block of the store cannot be read whole");
                 return;
         }
+        if (!s->reading.got)
+                nothing_more(s);
         spool_advance(s);
         spool_tell_ready(s);
 }

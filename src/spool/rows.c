@@ -23,8 +23,6 @@
 
 #include "spool/inside.h"
 
-#define READ_AHEAD (256 * KIB)
-
 void spool_notice(const Spool *s, int level, const char *text) {
         if (s->params.events.notice && text[0])
                 s->params.events.notice(s->params.events.userdata, level, text);
@@ -329,17 +327,6 @@ static int next_live(Spool *s, uint64_t from, SpoolRow *ret) {
         return 0;
 }
 
-static bool read_on(Spool *s) {
-        const RingLedger *ledger = ring_ledger(s->ring);
-        uint64_t after = MAX(s->backlog.loaded, ledger->stored_acked);
-
-        if (after >= ledger->stored_last)
-                return false;
-        if (s->backlog.bytes < READ_AHEAD)
-                (void)store_read(s->store, after, READ_AHEAD - s->backlog.bytes); /* -EAGAIN: it is being read already */
-        return true;
-}
-
 static int next_backlog(Spool *s, uint64_t from, SpoolRow *ret) {
         Record r;
         bool more;
@@ -347,9 +334,9 @@ static int next_backlog(Spool *s, uint64_t from, SpoolRow *ret) {
 
         if (!s->opened)
                 return spool_has_backlog(s) ? -EAGAIN : 0;
-        more = read_on(s);
+        more = spool_read_on(s);
         if (!backlog_find(&s->backlog, from, &s->ahead, &r, &era))
-                return more && s->backlog.bytes < READ_AHEAD ? -EAGAIN : 0;
+                return more ? -EAGAIN : 0;
         *ret = spool_row(s, &r, &era);
         return 1;
 }
