@@ -5,33 +5,10 @@
  * thread. */
 #pragma once
 
-#include "base/macro.h"
+#include "spool/ledger.h"
 #include "spool/record.h"
 
 typedef struct Ring Ring;
-
-/* Kept in the file's header, changed together with the rows. */
-typedef struct RingLedger {
-        uint64_t made_points;    /* of every row that ever got a number in this ring; rows of gaps count nowhere */
-        uint64_t acked_points;
-        uint64_t dropped_points; /* evicted, damaged, rejected: each of them stands in a gap record or was rejected */
-        uint64_t gap_points;     /* told in gap records that are at the server */
-        uint64_t rejected_points;
-        uint64_t stored_last;    /* rows up to it stand in the store or were never put there; 0: none */
-        uint64_t stored_acked;   /* rows of the store up to it are at the server */
-        uint64_t stored_rows, stored_points; /* in the store, above stored_acked */
-        uint64_t era;            /* cell of the era of new rows */
-        uint64_t spare[6];
-} RingLedger;
-
-/* Small things of the owner that survive with the rows: gaps not yet told, eras. */
-#define RING_CELLS 128u
-#define RING_CELL_SIZE 184u
-typedef struct RingChange {
-        unsigned cell;
-        const void *data; /* padded with zeros */
-        size_t size;      /* <= RING_CELL_SIZE */
-} RingChange;
 
 typedef struct RingParams {
         const char *path;   /* NULL: memory of this process alone, for tests and where there is no /run */
@@ -41,16 +18,16 @@ typedef struct RingParams {
 
 typedef struct RingOpened {
         enum { RING_NEW, RING_KEPT, RING_SET_ASIDE } how; /* set aside: what was there cannot be trusted, see text */
-        uint64_t lost_points; /* of damaged records in a ring that was kept */
-        uint64_t lost_rows;
+        uint64_t lost_points; /* of damaged records in a ring that was kept; told again until the first change is made */
+        uint64_t lost_rows;   /* gone from the front, or numbers in the ring that cannot be read */
         char text[256];       /* for the log; "" where there is nothing to say */
 } RingOpened;
 
 /* A ring of another size is taken over: its rows move, the oldest go where they do not fit (lost_*). One with a
- * damaged header or of a version that is not ours becomes `path`.bad (one is kept). -ENOSPC, -EACCES...: the
- * caller may try again with path NULL. */
+ * damaged header or of a version that is not ours becomes `path`.bad (one is kept). -EBUSY: another process has
+ * it. -ENOSPC, -EACCES...: the caller may try again with path NULL. */
 _must_check_ int ring_open(Ring **ret, const RingParams *params, RingOpened *ret_opened);
-/* For looking only; the file may be in use. */
+/* For looking only, in a copy; the file may be in use. -EBADMSG: ret_opened->text says what is wrong with it. */
 _must_check_ int ring_open_readonly(Ring **ret, const char *path, RingOpened *ret_opened);
 Ring *ring_free(Ring *r); /* the file stays */
 DEFINE_CLEANUP(Ring *, ring_free)
@@ -60,7 +37,7 @@ uint64_t ring_first(const Ring *r); /* oldest row in it; == ring_next(): empty *
 uint64_t ring_next(const Ring *r);  /* number of the row appended next */
 size_t ring_used(const Ring *r);    /* bytes of the records in it */
 const RingLedger *ring_ledger(const Ring *r);
-const void *ring_cell(const Ring *r, unsigned cell); /* RING_CELL_SIZE bytes, borrowed */
+const void *ring_cell(const Ring *r, unsigned cell); /* RING_CELL_SIZE bytes, borrowed until it changes; zeros at first */
 
 /* ledger (NULL: as it is, made_points included) and change (NULL: none) take effect with the row. -ENOSPC: no room now;
  * -E2BIG: larger than the ring. */
