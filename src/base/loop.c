@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <time.h>
 
 #include <systemd/sd-event.h>
@@ -50,6 +51,7 @@ struct Loop {
 
         bool simulated;
         usec_t monotonic, realtime; /* simulated */
+        int step_fd;
         LoopTimer **heap;
         size_t n_heap, n_timers, heap_size;
         uint64_t sequence;
@@ -109,6 +111,7 @@ int loop_new(Loop **ret) {
         if (!loop)
                 return -ENOMEM;
         loop->deferred_end = &loop->deferred;
+        loop->step_fd = -EBADF;
         loop->schedstat_fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC); /* or do without */
 
         r = signal_block(SIGCHLD);
@@ -122,16 +125,19 @@ int loop_new(Loop **ret) {
 }
 
 int loop_new_simulated(Loop **ret, usec_t realtime) {
-        Loop *loop;
+        _cleanup_(loop_freep) Loop *loop = NULL;
         int r;
 
         r = loop_new(&loop);
         if (r < 0)
                 return r;
+        loop->step_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        if (loop->step_fd < 0)
+                return -errno;
         loop->simulated = true;
         loop->monotonic = SIMULATED_START;
         loop->realtime = realtime;
-        *ret = loop;
+        *ret = TAKE_PTR(loop);
         return 0;
 }
 
@@ -155,6 +161,7 @@ Loop *loop_free(Loop *loop) {
         sd_event_unref(loop->event);
         if (loop->schedstat_fd >= 0)
                 close(loop->schedstat_fd);
+        closep(&loop->step_fd);
         free(loop->heap);
         free(loop);
         return NULL;
@@ -181,6 +188,11 @@ usec_t loop_realtime(const Loop *loop) {
 void loop_step_realtime(Loop *loop, int64_t usec) {
         assert(loop->simulated);
         loop->realtime += (usec_t)usec;
+        (void)eventfd_write(loop->step_fd, 1);
+}
+
+int loop_step_fd(const Loop *loop) {
+        return loop->step_fd;
 }
 
 /* ---- turns ---- */
@@ -558,8 +570,12 @@ static int on_child(_unused_ sd_event_source *source, const siginfo_t *info, voi
         LoopChild *child = userdata;
         int status;
 
-        if (info->si_code != CLD_EXITED && info->si_code != CLD_KILLED && info->si_code != CLD_DUMPED)
+        if (info->si_code != CLD_EXITED && info->si_code != CLD_KILLED && info->si_code != CLD_DUMPED) {
+                /* While this waited for its turn sd-event did not look at pid: an end told meanwhile would be
+                 * missed for ever, so it has to look again. */
+                (void)kill(getpid(), SIGCHLD);
                 return 0;
+        }
         if (info->si_code == CLD_EXITED)
                 status = W_EXITCODE(info->si_status, 0);
         else

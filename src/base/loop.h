@@ -41,6 +41,8 @@ _must_check_ int loop_iterate(Loop *loop, usec_t wait);
 _must_check_ int loop_advance(Loop *loop, usec_t by);
 /* Simulated: a step of REALTIME alone. */
 void loop_step_realtime(Loop *loop, int64_t usec);
+/* For base/stepwatch alone: an eventfd that tells of it, borrowed; negative under the real clock. */
+int loop_step_fd(const Loop *loop);
 
 /* A turn = wall time of one round of handlers less the time spent in the run queue
  * (/proc/thread-self/schedstat). Longest since the start or the last reset. */
