@@ -31,10 +31,38 @@ tree_files() {
         else (cd "$1" && find . -path ./build-\* -prune -o -type f -print0); fi
 }
 
+# A new Debian, made from the mirror of this machine's apt and the way it reaches it: make_debian SUITE FOLDER OPTION...
+# (the options are those of mmdebstrap).
+make_debian() {
+        local suite=$1 folder=$2 mirror f settings=(); shift 2
+        mirror=$(sed -nE 's/^(URIs:|deb(-src)?( \[[^]]*\])?) +(https?:[^ ]*debian\/?)( .*)?$/\4/p' \
+                /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2>/dev/null | grep -v security | head -n 1 || true)
+        [[ $mirror ]] || die "no Debian mirror in this machine's apt sources"
+        for f in /etc/apt/apt.conf.d/*; do if grep -qiE 'Acquire::(http|https|Retries)' "$f"; then settings+=(--aptopt="$f"); fi; done
+        mmdebstrap --quiet ${settings[@]+"${settings[@]}"} "$@" "$suite" "$folder" "$mirror"
+}
+
+# kept NAME HOW...: prints the folder NAME of the cache, which "HOW... FOLDER" makes where it is not there or is a month old.
+# NAME ends in a hash of what it is made from: its predecessors go after a day.
+kept() {
+        local cache=${XDG_CACHE_HOME:-$HOME/.cache}/tbagent name=$1 lock; shift
+        mkdir -p "$cache"
+        exec {lock}>"$cache/${name%-*}.lock"; flock "$lock"
+        if [[ ! $(find "$cache/$name" -maxdepth 0 -mtime -30 2>/dev/null) ]]; then
+                rm -rf --one-file-system "$cache/$name"
+                find "$cache" -maxdepth 1 -name "${name%-*}-*" \( -mtime +0 -o -name '*.part' \) -exec rm -rf --one-file-system {} +
+                mkdir "$cache/$name.part"
+                "$@" "$cache/$name.part" {lock}>&- >&2 || { rm -rf --one-file-system "$cache/$name.part"; die "could not make $name"; }
+                mv "$cache/$name.part" "$cache/$name"
+        fi
+        exec {lock}>&-
+        echo "$cache/$name"
+}
+
 # What builds and tests need, on Debian 12 and 13 and Raspberry Pi OS.
 BUILD_PACKAGES=(gcc libc6-dev make autoconf autoconf-archive automake libtool pkg-config libpaho-mqtt-dev libjson-c-dev libsystemd-dev
         libconfig-dev libssl-dev libzstd-dev libxxhash-dev python3 scdoc)
-TEST_PACKAGES=(libcmocka-dev mosquitto openssl binutils procps iproute2 strace)
+TEST_PACKAGES=(libcmocka-dev mosquitto openssl binutils procps iproute2 strace dbus-daemon)
 
 # Makes $2 a copy of the tree $1, leaving what has not changed as it is, so that make rebuilds only the rest.
 copy_tree() {

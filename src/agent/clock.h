@@ -12,7 +12,7 @@ typedef struct ClockEvents {
         /* The offset or its quality changed: for spool_set_era(). In the same boot an estimate that becomes trusted is the
          * truth for earlier rows, too; after that a new offset is a step, for later rows only. */
         void (*era)(void *userdata, const Era *era);
-        void (*trusted)(void *userdata, const char *why);       /* at most once */
+        void (*trusted)(void *userdata, const char *why);       /* at most once; of a clock trusted at the start, too */
         void (*gave_up)(void *userdata);                        /* wait is over without trust: rows go with the estimate */
         void (*stepped)(void *userdata, int64_t by_ms);         /* after trust */
 } ClockEvents;
@@ -21,16 +21,17 @@ typedef struct ClockParams {
         Loop *loop;
         bool always_trusted; /* clock = "system" */
         usec_t wait;         /* wait_for_clock: after it the estimate has to do */
-        const char *root;    /* "" or a folder that stands for / in tests: /run/systemd/timesync, /sys/class/rtc, boot_id */
+        const char *root;    /* "", NULL or a folder that stands for / in tests: /run/systemd/timesync, /sys/class/rtc, boot_id */
+        const char *keep;    /* a file on a tmpfs: keeps trust over a restart of the daemon; NULL: none */
         bool ask_bus;        /* ask org.freedesktop.timedate1, too */
-        ClockEvents events;  /* functions may be NULL */
+        ClockEvents events;  /* functions may be NULL; none is called before the first turn of the loop */
         void *userdata;
-} ClockParams;
+} ClockParams; /* texts are borrowed during clock_new() */
 
 _must_check_ int clock_new(Clock **ret, const ClockParams *params);
 Clock *clock_free(Clock *c);
 DEFINE_CLEANUP(Clock *, clock_free)
 
-Era clock_era(const Clock *c);
+Era clock_era(const Clock *c); /* from clock_new() on; era() tells of changes */
 bool clock_is_trusted(const Clock *c);
 bool clock_may_estimate(const Clock *c); /* trusted, or waited long enough */
