@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -509,6 +510,44 @@ static void test_child_traced(_unused_ void **state) {
         close(tell[1]);
 }
 
+typedef struct Killer {
+        pid_t pid;
+        int fd;
+} Killer;
+
+/* Kills the child and lets the loop go on only when that is dead: the loop has its stop in hand still. */
+static void on_kill(void *userdata, _unused_ uint32_t events) {
+        Killer *k = userdata;
+        uint64_t count;
+
+        assert_int_equal(read(k->fd, &count, sizeof(count)), sizeof(count));
+        kill(k->pid, SIGKILL);
+        assert_int_equal(waitid(P_PID, (id_t)k->pid, &(siginfo_t){ 0 }, WEXITED | WNOWAIT), 0);
+}
+
+/* It stops, and before the loop came round to that it is killed: its end is seen all the same. */
+static void test_child_stopped(_unused_ void **state) {
+        Killer k = { .pid = fork(), .fd = eventfd(1, 0) };
+        Ended ended = { 0 };
+        LoopChild *child;
+        LoopIo *io;
+
+        if (k.pid == 0)
+                for (;;)
+                        pause();
+        assert_int_equal(loop_io_new(&io, loop, "io", k.fd, EPOLLIN, on_kill, &k), 0);
+        assert_int_equal(loop_child_new(&child, loop, "child", k.pid, on_end, &ended), 0);
+        kill(k.pid, SIGSTOP);
+        assert_int_equal(waitid(P_PID, (id_t)k.pid, &(siginfo_t){ 0 }, WSTOPPED | WNOWAIT), 0);
+        while (ended.n == 0)
+                assert_int_equal(loop_iterate(loop, 10 * USEC_PER_SEC), 1);
+        assert_true(WIFSIGNALED(ended.status) && WTERMSIG(ended.status) == SIGKILL);
+        assert_int_equal(waitpid(k.pid, NULL, WNOHANG), -1);
+        loop_child_free(child);
+        loop_io_free(io);
+        close(k.fd);
+}
+
 static void on_signal(void *userdata, int signo) {
         *(int *)userdata = signo;
 }
@@ -618,6 +657,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_child, setup_simulated, teardown),
                 cmocka_unit_test_setup_teardown(test_child_orphan, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_child_traced, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_child_stopped, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_signal, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_longest_turn, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_turn_without_processor, setup, teardown),
