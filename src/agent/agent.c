@@ -1,81 +1,91 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Instances are held to the configuration by reconcile(), which may run at any time and any number of
- * times: what is gone or changed is asked to stop, what has stopped is freed, what is missing is started.
- * Start, reload and the end of a process are all the same to it. Freeing happens in a deferred call only,
- * because news of a process come from inside that process's own object. Nothing is started while something
- * is still ending: it may hold the keys and the hardware that the new one wants. A process that hangs in the
- * kernel holds up nobody but its own instance.
+ * What there is, and who tells whom:
  *
- * Stopping: hosts first, so that the rows they still hold arrive; then what waits is sent without regard to
- * the batch interval; then the connection is closed. Every step has a bound, and a worker thread that does
- * not come back (DNS) is left behind.
+ *      instances --rows--> spool --ready--> server (client, uplink) --acknowledged--> spool
+ *      clock -----era----> spool            worker that hangs --liveness--> exit 70
+ *
+ * A reload never waits: a server whose part changed is asked to stop, and the new one is made when the old
+ * one's thread has ended, which a name lookup may hold up for a minute; rows wait in the spool meanwhile.
+ *
+ * Stopping, each step with a bound, counted from the signal:
+ *
+ *      HOSTS  until 0.9 s  hosts are drained, so that the rows they still hold arrive; what does not end is killed
+ *      SEND   until 1.3 s  while the server is there, what waits is sent without regard to the batch interval
+ *      STORE  until 1.8 s  the connection is closed, what waits goes to the disk, and the plugins' states with it
+ *      END                 a thread that has not come back (DNS, a disk that hangs) is left behind
+ *
+ * What a bound cuts off is in the ring, which outlives the process.
  */
 #include <inttypes.h>
+#include <stdio.h>
 #include <systemd/sd-daemon.h>
 #include <sysexits.h>
+#include <time.h>
 
 #include "agent/agent.h"
+#include "agent/clock.h"
 #include "agent/identity.h"
-#include "agent/instance.h"
+#include "agent/instances.h"
 #include "agent/server.h"
 #include "agent/status.h"
 #include "base/log.h"
 
-#define HOST_STOP_WAIT (800 * USEC_PER_MSEC)
-#define HOST_RELOAD_WAIT (2 * USEC_PER_SEC) /* there is time then: a slow sample may end */
-#define DRAIN_WAIT (1500 * USEC_PER_MSEC) /* hosts and sending together */
-#define SERVER_STOP_WAIT (300 * USEC_PER_MSEC)
+#define HOSTS_WAIT (800 * USEC_PER_MSEC)
+#define HOSTS_UNTIL (900 * USEC_PER_MSEC)
+#define SEND_UNTIL (1300 * USEC_PER_MSEC)
+#define SERVER_UNTIL (300 * USEC_PER_MSEC) /* from SEND's end */
+#define STORE_UNTIL (1800 * USEC_PER_MSEC)
+#define STORE_LOOK_EVERY (10 * USEC_PER_MSEC)
+#define END_WAIT (50 * USEC_PER_MSEC)
 #define STATUS_EVERY (30 * USEC_PER_SEC)
 #define LIVENESS_EVERY (20 * USEC_PER_SEC)
 
-typedef struct Slot {
-        Instance *instance;
-        bool leaving;
-} Slot;
+typedef enum Phase { PHASE_RUN, PHASE_HOSTS, PHASE_SEND, PHASE_STORE, PHASE_END } Phase;
 
 struct Agent {
         AgentParams params;
         Config *config;
         char *config_error;
         char digits[IDENTITY_DIGITS + 1];
+        char *ring_path, *clock_path;
+        Clock *clock;
+        bool estimating; /* rows went with an estimate of the time */
         Spool *spool;
-        Keys *keys;
-        Server *server; /* NULL: none set */
-        Slot *slots;
-        size_t n_slots;
-        unsigned next_owner;
-        bool deferred;
-        bool stopping;
-        bool server_left_behind;
+        Instances *instances;
+        Server *server;      /* NULL: none set */
+        bool server_leaving; /* when its thread has ended the one of the configuration takes its place */
+        bool left_thread;
+        Phase phase;
+        usec_t stop_began, send_ended;
+        Written written;
         LoopTimer *status_timer;
         LoopTimer *liveness_timer;
         LoopTimer *stop_timer;
         usec_t liveness_every;
 };
 
+static usec_t now_of(const Agent *a) {
+        return loop_monotonic(a->params.loop);
+}
+
 /* ---- status */
 
 static void send_status(Agent *a) {
-        _cleanup_(freep) Instance **instances = calloc(a->n_slots + 1, sizeof(Instance *));
-        _cleanup_(freep) char *text = NULL;
         StatusView v = { .url = config_url(a->config), .config_error = a->config_error, .config_path = a->params.config_path,
-                         .clock_trusted = true, .spool = spool_stats(a->spool), .instances = instances,
-                         .n_instances = a->n_slots };
+                         .now = loop_realtime(a->params.loop), .clock_trusted = clock_is_trusted(a->clock),
+                         .spool = spool_stats(a->spool), .instances = a->instances };
+        _cleanup_(freep) char *text = NULL;
 
-        if (!instances)
-                return;
-        for (size_t i = 0; i < a->n_slots; i++)
-                instances[i] = a->slots[i].instance;
         if (a->server) {
                 v.session = server_state(a->server);
                 v.protocol = server_protocol(a->server);
                 v.session_text = server_text(a->server);
                 v.retry_in = server_retry_in(a->server);
-                v.clock_trusted = server_clock_trusted(a->server);
         }
+        v.written_today = written_today(&a->written, v.now, v.clock_trusted, v.spool.store.bytes_written);
         text = status_text(&v);
-        if (text && !a->stopping)
+        if (text && a->phase == PHASE_RUN)
                 sd_notifyf(0, "STATUS=%s", text);
 }
 
@@ -86,158 +96,101 @@ static void on_status_timer(void *userdata) {
         loop_timer_arm_in(a->status_timer, STATUS_EVERY, STATUS_EVERY / 4);
 }
 
-/* News come in bursts: one status for all of them, a moment later. */
-static void status_changed(void *userdata) {
-        Agent *a = userdata;
+/* ---- news */
 
-        loop_timer_arm_in(a->status_timer, 200 * USEC_PER_MSEC, 50 * USEC_PER_MSEC);
+/* Whoever tells something may be in the middle of it: stopping goes on a turn later. */
+static void stop_look(void *userdata) {
+        const Agent *a = userdata;
+
+        if (a->phase != PHASE_RUN && a->phase != PHASE_END)
+                loop_timer_arm_in(a->stop_timer, 0, 0);
 }
 
-/* ---- instances */
+/* News come in bursts: one status for all of them, a moment later. */
+static void status_changed(void *userdata) {
+        const Agent *a = userdata;
 
-static void reconcile(Agent *a);
+        if (a->phase == PHASE_RUN)
+                loop_timer_arm_in(a->status_timer, 200 * USEC_PER_MSEC, 50 * USEC_PER_MSEC);
+        else
+                stop_look(userdata);
+}
 
-static void on_deferred(void *userdata) {
-        Agent *a = userdata;
-
-        a->deferred = false;
-        reconcile(a);
+static void notify_server(Agent *a, bool immediate) {
+        if (!a->server || a->server_leaving)
+                return;
+        if (a->phase == PHASE_RUN)
+                server_notify(a->server, immediate);
+        else
+                server_flush(a->server);
 }
 
 static void on_appended(void *userdata, bool immediate) {
-        Agent *a = userdata;
-
-        if (a->server && a->stopping)
-                server_flush(a->server);
-        else if (a->server)
-                server_notify(a->server, immediate);
+        notify_server(userdata, immediate);
 }
 
-static void defer_reconcile(Agent *a) {
-        if (!a->deferred && loop_defer(a->params.loop, on_deferred, a) == 0)
-                a->deferred = true;
+static void on_ready(void *userdata) {
+        notify_server(userdata, false);
+        stop_look(userdata);
 }
 
-static void on_instance(void *userdata, Instance *i _unused_) {
+static void on_notice(void *userdata, int level, const char *text) {
+        log_fields(level, NULL, 0, "%s", text);
+        status_changed(userdata);
+}
+
+static void on_era(void *userdata, const Era *era) {
+        const Agent *a = userdata;
+
+        spool_set_era(a->spool, era);
+}
+
+static void on_trusted(void *userdata, const char *why) {
         Agent *a = userdata;
 
+        log_info("the time is trusted: %s", why);
+        if (a->estimating)
+                instances_time_trusted(a->instances);
+        a->estimating = false;
+        notify_server(a, false);
         status_changed(a);
-        defer_reconcile(a);
 }
 
-static void on_acknowledged(void *userdata) {
+static void on_gave_up(void *userdata) {
         Agent *a = userdata;
 
-        if (a->stopping)
-                defer_reconcile(a);
+        log_warning("nothing has synchronized the clock in %" PRIu64 " s: timestamps are estimates, marked INSTANCE_time; is "
+                    "systemd-timesyncd (or chrony) running, and does it reach its servers?",
+                    (uint64_t)node_int(config_telemetry(a->config), "wait_for_clock") / USEC_PER_SEC);
+        a->estimating = true;
+        notify_server(a, false);
+        status_changed(a);
 }
 
-static const char *owner_name(void *userdata, unsigned owner) {
-        Agent *a = userdata;
-
-        for (size_t i = 0; i < a->n_slots; i++)
-                if (instance_owner(a->slots[i].instance) == owner)
-                        return instance_name(a->slots[i].instance);
-        return NULL;
+static void on_stepped(void *userdata, int64_t by_ms) {
+        if (log_allow("clock-step", 60 * USEC_PER_SEC, 5, NULL))
+                log_notice("the clock was set by %+.3f s: values from now on have the new time, earlier ones keep theirs",
+                           (double)by_ms / 1000);
+        status_changed(userdata);
 }
 
-static const ConfigInstance *wanted(const Agent *a, const char *name) {
-        for (size_t i = 0; i < config_n_instances(a->config); i++) {
-                const ConfigInstance *c = config_instance(a->config, i);
-                if (streq(c->name, name))
-                        return c->enabled ? c : NULL;
-        }
-        return NULL;
-}
+static bool time_trusted(void *userdata) {
+        const Agent *a = userdata;
 
-static const Slot *slot_of(const Agent *a, const char *name) {
-        for (size_t i = 0; i < a->n_slots; i++)
-                if (streq(instance_name(a->slots[i].instance), name))
-                        return &a->slots[i];
-        return NULL;
-}
-
-static int add_instance(Agent *a, const ConfigInstance *config) {
-        InstanceParams p = { .loop = a->params.loop, .spool = a->spool, .keys = a->keys, .owner = a->next_owner++,
-                             .host_path = a->params.host_path, .plugin_dirs = a->params.plugin_dirs,
-                             .log_level = a->params.log_level, .appended = on_appended, .changed = on_instance,
-                             .owner_name = owner_name, .userdata = a };
-        Slot *slots = reallocarray(a->slots, a->n_slots + 1, sizeof(*slots));
-        Instance *instance;
-        int r;
-
-        if (!slots)
-                return -ENOMEM;
-        a->slots = slots;
-        r = instance_new(&instance, &p, config);
-        if (r < 0)
-                return r;
-        a->slots[a->n_slots++] = (Slot){ .instance = instance };
-        instance_start(instance);
-        return 0;
-}
-
-static void remove_slot(Agent *a, size_t i) {
-        keys_release(a->keys, instance_owner(a->slots[i].instance));
-        instance_free(a->slots[i].instance);
-        a->slots[i] = a->slots[--a->n_slots];
-}
-
-static void leave(const Agent *a, Slot *s) {
-        if (s->leaving)
-                return;
-        s->leaving = true;
-        instance_stop(s->instance, a->stopping ? HOST_STOP_WAIT : HOST_RELOAD_WAIT);
-}
-
-/* true: some are still ending. */
-static bool leave_unwanted(Agent *a) {
-        bool ending = false;
-
-        for (size_t i = 0; i < a->n_slots; i++) {
-                const Instance *in = a->slots[i].instance;
-                const ConfigInstance *c = a->stopping ? NULL : wanted(a, instance_name(in));
-                if (!c || !instance_is_same(in, c))
-                        leave(a, &a->slots[i]);
-        }
-        for (size_t i = a->n_slots; i-- > 0;) {
-                const Slot *s = &a->slots[i];
-                bool stuck = instance_is_stuck(s->instance);
-                if (s->leaving && (instance_is_stopped(s->instance) || (stuck && a->stopping)))
-                        remove_slot(a, i);
-                else
-                        ending |= s->leaving && !stuck;
-        }
-        return ending;
-}
-
-/* What was wrong may be mended elsewhere: a plugin is installed, another instance gave up a key. */
-static void leave_misconfigured(Agent *a) {
-        for (size_t i = 0; i < a->n_slots; i++)
-                if (instance_state(a->slots[i].instance) == HOST_MISCONFIGURED)
-                        leave(a, &a->slots[i]);
-}
-
-static void check_stopped(Agent *a);
-
-static void reconcile(Agent *a) {
-        bool ending = leave_unwanted(a);
-
-        for (size_t i = 0; !ending && !a->stopping && i < config_n_instances(a->config); i++) {
-                const ConfigInstance *c = config_instance(a->config, i);
-                int r = c->enabled && !slot_of(a, c->name) ? add_instance(a, c) : 0;
-                if (r < 0)
-                        log_instance(LOG_ERR, c->name, "cannot be set up: %s", strerror(-r));
-        }
-        if (a->stopping)
-                check_stopped(a);
+        return clock_is_trusted(a->clock);
 }
 
 /* ---- server */
 
+static bool may_estimate(void *userdata) {
+        const Agent *a = userdata;
+
+        return clock_may_estimate(a->clock);
+}
+
 static int add_server(Agent *a) {
         ServerParams p = { .loop = a->params.loop, .spool = a->spool, .config = a->config, .digits = a->digits,
-                           .changed = status_changed, .acknowledged = on_acknowledged, .userdata = a };
+                           .changed = status_changed, .acknowledged = stop_look, .may_estimate = may_estimate, .userdata = a };
         int r;
 
         spool_set_discard(a->spool, !config_url(a->config));
@@ -246,16 +199,30 @@ static int add_server(Agent *a) {
         r = server_new(&a->server, &p);
         if (r == 0)
                 server_start(a->server);
+        else
+                log_error("the connection to the server cannot be set up: %s", strerror(-r));
         return r;
 }
 
-/* A thread that hangs keeps its memory: the object is leaked on purpose. */
-static void drop_server(Agent *a, usec_t wait) {
-        if (a->server && server_stop(a->server, wait) == -ETIMEDOUT) {
-                a->server_left_behind = true;
-                a->server = NULL;
-        }
+static void on_server_stopped(void *userdata) {
+        Agent *a = userdata;
+
         a->server = server_free(a->server);
+        a->server_leaving = false;
+        if (a->phase == PHASE_RUN)
+                (void)add_server(a); /* failure is in the log */
+        else
+                stop_look(a);
+}
+
+static void leave_server(Agent *a) {
+        if (!a->server || a->server_leaving)
+                return;
+        a->server_leaving = true;
+        if (server_stop_later(a->server, on_server_stopped, a) == 0)
+                return;
+        (void)server_stop(a->server, USEC_PER_SEC); /* out of memory */
+        on_server_stopped(a);
 }
 
 /* WATCHDOG=1 says more than that the loop turns: the MQTT worker answered lately, too. */
@@ -284,35 +251,154 @@ static void print_counts(const Agent *a) {
                  (double)loop_longest_turn(a->params.loop) / USEC_PER_MSEC);
 }
 
-static void end_loop(Agent *a) {
-        drop_server(a, SERVER_STOP_WAIT);
+/* A thread that hangs keeps its memory: the object is leaked on purpose. */
+static void stop_server(Agent *a) {
+        if (a->server && server_stop(a->server, END_WAIT) == -ETIMEDOUT) {
+                a->left_thread = true;
+                a->server = NULL;
+        }
+        a->server = server_free(a->server);
+}
+
+static void stop_store(Agent *a) {
+        SpoolStats s = spool_stats(a->spool);
+
+        if (spool_stop(a->spool, END_WAIT) != -ETIMEDOUT)
+                return;
+        a->left_thread = true;
+        log_warning("the disk has not answered in time: %" PRIu64 " values that wait %s", s.points,
+                    s.ring_in_memory ? "are lost" : "stay in the runtime directory until the next start");
+}
+
+static void stop_end(Agent *a) {
+        a->phase = PHASE_END;
+        loop_timer_disarm(a->stop_timer);
+        stop_server(a);
+        stop_store(a);
         print_counts(a);
         loop_exit(a->params.loop, EXIT_SUCCESS);
 }
 
-static void check_stopped(Agent *a) {
-        bool sent = !a->server || !server_is_online(a->server) || server_is_idle(a->server);
+/* The step at hand may go on waiting for what it waits for. */
+static bool stop_waits(const Agent *a) {
+        usec_t passed = now_of(a) - a->stop_began;
 
-        if (a->n_slots > 0)
-                return;
-        if (sent || !loop_timer_armed(a->stop_timer)) {
-                loop_timer_disarm(a->stop_timer);
-                end_loop(a);
+        switch (a->phase) {
+        case PHASE_HOSTS:
+                return passed < HOSTS_UNTIL && instances_n(a->instances) > 0;
+        case PHASE_SEND:
+                return passed < SEND_UNTIL && a->server && server_is_online(a->server) && !server_is_idle(a->server);
+        case PHASE_STORE:
+                return passed < STORE_UNTIL &&
+                       (!spool_is_flushed(a->spool) || (a->server && now_of(a) - a->send_ended < SERVER_UNTIL));
+        case PHASE_RUN:
+        case PHASE_END:
+                break;
         }
+        return true;
 }
 
-/* Time is up: what has not ended is killed, what is not sent stays unsent. */
-static void on_stop_timer(void *userdata) {
+/* Nobody tells when the store is through with the small files, so it is looked at. */
+static usec_t stop_next_look(const Agent *a) {
+        if (a->phase == PHASE_STORE)
+                return now_of(a) + STORE_LOOK_EVERY;
+        return a->stop_began + (a->phase == PHASE_HOSTS ? HOSTS_UNTIL : SEND_UNTIL);
+}
+
+static void stop_go_on(void *userdata) {
         Agent *a = userdata;
 
-        while (a->n_slots > 0)
-                remove_slot(a, a->n_slots - 1);
-        check_stopped(a);
+        while (!stop_waits(a))
+                if (a->phase == PHASE_HOSTS) {
+                        instances_kill(a->instances);
+                        a->phase = PHASE_SEND;
+                } else if (a->phase == PHASE_SEND) {
+                        a->phase = PHASE_STORE;
+                        a->send_ended = now_of(a);
+                        leave_server(a);
+                        spool_flush(a->spool);
+                } else
+                        stop_end(a);
+        if (a->phase != PHASE_END)
+                loop_timer_arm(a->stop_timer, stop_next_look(a), 0);
+}
+
+void agent_stop(Agent *a) {
+        if (a->phase != PHASE_RUN)
+                return;
+        a->phase = PHASE_HOSTS;
+        a->stop_began = now_of(a);
+        sd_notify(0, "STOPPING=1\nSTATUS=Stopping.");
+        loop_timer_disarm(a->status_timer);
+        notify_server(a, true);
+        instances_stop(a->instances, HOSTS_WAIT);
+        stop_go_on(a);
+}
+
+bool agent_left_thread(const Agent *a) {
+        return a->left_thread;
+}
+
+/* ---- making */
+
+static int make_paths(Agent *a) {
+        if (asprintf(&a->ring_path, "%s/ring", a->params.runtime_dir) < 0)
+                a->ring_path = NULL;
+        if (asprintf(&a->clock_path, "%s/clock", a->params.runtime_dir) < 0)
+                a->clock_path = NULL;
+        return a->ring_path && a->clock_path ? 0 : -ENOMEM;
+}
+
+static int make_clock(Agent *a) {
+        const char *clock = node_string(config_top(a->config), "clock", 0);
+        ClockParams p = { .loop = a->params.loop, .always_trusted = clock && streq(clock, "system"),
+                          .wait = (usec_t)node_int(config_telemetry(a->config), "wait_for_clock"), .keep = a->clock_path,
+                          .ask_bus = true, .events = { on_era, on_trusted, on_gave_up, on_stepped }, .userdata = a };
+        Clock *new;
+        int r = clock_new(&new, &p);
+
+        if (r < 0)
+                return r;
+        clock_free(a->clock);
+        a->clock = new;
+        return 0;
+}
+
+static int make_spool(Agent *a) {
+        const Node *n = config_telemetry(a->config);
+        SpoolParams p = { .loop = a->params.loop, .ring_path = a->ring_path, .state_dir = a->params.state_dir,
+                          .ring_size = (size_t)node_int(n, "ring_size"), .store_max = (uint64_t)node_int(n, "store_max"),
+                          .batch_interval = (usec_t)node_int(n, "batch_interval"),
+                          .store_after = (usec_t)node_int(n, "store_after"), .discard = !config_url(a->config),
+                          .era = clock_era(a->clock), .events = { on_ready, on_notice, a } };
+
+        return spool_new(&a->spool, &p);
+}
+
+static int make_instances(Agent *a) {
+        InstancesParams p = { .instance = { .loop = a->params.loop, .spool = a->spool, .host_path = a->params.host_path,
+                                            .plugin_dirs = a->params.plugin_dirs, .runtime_dir = a->params.runtime_dir,
+                                            .state_dir = a->params.state_dir, .log_level = a->params.log_level,
+                                            .burst_max = (uint64_t)node_int(config_telemetry(a->config), "ring_size") / 4 },
+                              .appended = on_appended, .changed = status_changed,
+                              .time_trusted = time_trusted, .userdata = a };
+
+        return instances_new(&a->instances, &p);
+}
+
+static int make_timers(Agent *a) {
+        Loop *loop = a->params.loop;
+        int r = loop_timer_new(&a->status_timer, loop, "status", on_status_timer, a);
+
+        if (r == 0)
+                r = loop_timer_new(&a->liveness_timer, loop, "liveness", on_liveness, a);
+        if (r == 0)
+                r = loop_timer_new(&a->stop_timer, loop, "stop", stop_go_on, a);
+        return r;
 }
 
 int agent_new(Agent **ret, const AgentParams *params, Config *config) {
         _cleanup_(agent_freep) Agent *a = calloc(1, sizeof(*a));
-        SpoolParams spool;
         uint64_t watchdog = 0;
         int r;
 
@@ -322,24 +408,21 @@ int agent_new(Agent **ret, const AgentParams *params, Config *config) {
         }
         a->params = *params;
         a->config = config;
-        a->next_owner = 1;
-        agent_set_config_error(a, params->config_error);
         identity_get(params->state_dir, a->digits);
         a->liveness_every = sd_watchdog_enabled(0, &watchdog) > 0 ? watchdog / 3 : LIVENESS_EVERY;
         a->liveness_every = MIN(a->liveness_every, MAX(params->deaf_after / 4, 100 * USEC_PER_MSEC));
-        spool = (SpoolParams){ .ring_size = (size_t)node_int(config_telemetry(config), "ring_size"),
-                                .discard = !config_url(config) };
-        r = spool_new(&a->spool, &spool);
+        r = make_paths(a);
         if (r == 0)
-                r = keys_new(&a->keys);
+                r = make_timers(a);
         if (r == 0)
-                r = loop_timer_new(&a->status_timer, params->loop, "status", on_status_timer, a);
+                r = make_clock(a);
         if (r == 0)
-                r = loop_timer_new(&a->liveness_timer, params->loop, "liveness", on_liveness, a);
+                r = make_spool(a);
         if (r == 0)
-                r = loop_timer_new(&a->stop_timer, params->loop, "stop", on_stop_timer, a);
+                r = make_instances(a);
         if (r < 0)
                 return r;
+        agent_set_config_error(a, params->config_error);
         *ret = TAKE_PTR(a);
         return 0;
 }
@@ -347,18 +430,21 @@ int agent_new(Agent **ret, const AgentParams *params, Config *config) {
 Agent *agent_free(Agent *a) {
         if (!a)
                 return NULL;
-        for (size_t i = 0; i < a->n_slots; i++)
-                instance_free(a->slots[i].instance);
-        free(a->slots);
-        drop_server(a, 0);
+        instances_free(a->instances);
+        if (a->phase != PHASE_END)
+                stop_server(a);
+        if (a->phase != PHASE_END && a->spool)
+                stop_store(a);
+        clock_free(a->clock);
         loop_timer_free(a->status_timer);
         loop_timer_free(a->liveness_timer);
         loop_timer_free(a->stop_timer);
-        keys_free(a->keys);
-        if (!a->server_left_behind) {
+        if (!a->left_thread) { /* else the process is about to end by _exit() */
                 spool_free(a->spool);
                 config_free(a->config);
         }
+        free(a->clock_path);
+        free(a->ring_path);
         free(a->config_error);
         free(a);
         return NULL;
@@ -367,50 +453,73 @@ Agent *agent_free(Agent *a) {
 int agent_start(Agent *a) {
         int r;
 
-        reconcile(a);
+        instances_set_config(a->instances, a->config);
         r = add_server(a);
         on_liveness(a);
         on_status_timer(a);
         return r;
 }
 
-void agent_stop(Agent *a) {
-        if (a->stopping)
-                return;
-        a->stopping = true;
-        sd_notify(0, "STOPPING=1\nSTATUS=Stopping.");
-        loop_timer_disarm(a->status_timer);
-        if (a->server)
-                server_flush(a->server);
-        loop_timer_arm_in(a->stop_timer, DRAIN_WAIT, 10 * USEC_PER_MSEC);
-        reconcile(a);
+/* ---- reload */
+
+static bool same_int(const Config *a, const Config *b, const char *name) {
+        return node_int(config_telemetry(a), name) == node_int(config_telemetry(b), name);
 }
 
-bool agent_left_thread(const Agent *a) {
-        return a->server_left_behind;
+static bool same_clock(const Config *a, const Config *b) {
+        return same_int(a, b, "wait_for_clock") &&
+               streq(node_string(config_top(a), "clock", 0), node_string(config_top(b), "clock", 0));
+}
+
+/* Trust is for good: only a clock that still waits for it is made anew. */
+static void reload_clock(Agent *a, const Config *old) {
+        Era era;
+
+        if (clock_is_trusted(a->clock) || same_clock(old, a->config))
+                return;
+        if (make_clock(a) < 0) {
+                log_error("what the configuration says of the clock takes effect at the next start: out of memory");
+                return;
+        }
+        era = clock_era(a->clock);
+        spool_set_era(a->spool, &era);
+}
+
+static void reload_spool(const Agent *a, const Config *old) {
+        const Node *n = config_telemetry(a->config);
+
+        spool_set_times(a->spool, (usec_t)node_int(n, "batch_interval"), (usec_t)node_int(n, "store_after"));
+        if (!same_int(old, a->config, "ring_size") || !same_int(old, a->config, "store_max"))
+                log_notice("telemetry.ring_size and telemetry.store_max take effect at the next start: systemctl restart tbagent");
+}
+
+static int reload_server(Agent *a, const Config *old) {
+        if (a->server && !a->server_leaving && config_same_server(old, a->config)) {
+                server_set_config(a->server, a->config);
+                return 0;
+        }
+        if (!a->server)
+                return add_server(a);
+        leave_server(a);
+        if (a->server_leaving)
+                server_set_config(a->server, a->config); /* it outlives the old one */
+        return 0;
 }
 
 int agent_reload(Agent *a, Config *config) {
         Config *old = a->config;
-        bool same = config_same_server(old, config);
-        int r = 0;
+        int r;
 
-        if (a->stopping) {
+        if (a->phase != PHASE_RUN) {
                 config_free(config);
                 return 0;
         }
         a->config = config;
-        if (!same || !a->server) {
-                drop_server(a, SERVER_STOP_WAIT);
-                r = add_server(a);
-                if (r < 0)
-                        log_error("the connection to the server cannot be set up: %s", strerror(-r));
-        } else
-                server_set_config(a->server, config);
-        if (!a->server_left_behind)
-                config_free(old);
-        leave_misconfigured(a);
-        reconcile(a);
+        reload_clock(a, old);
+        reload_spool(a, old);
+        r = reload_server(a, old);
+        instances_set_config(a->instances, config);
+        config_free(old);
         status_changed(a);
         return r;
 }

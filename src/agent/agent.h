@@ -13,6 +13,7 @@ typedef struct AgentParams {
         const char *config_error; /* why the last good configuration runs; NULL: it is the file's */
         const char *host_path;
         const char *plugin_dirs;
+        const char *runtime_dir; /* on a tmpfs: survives the process, not the boot */
         const char *state_dir;
         int log_level;
         usec_t deaf_after; /* the MQTT worker may stay silent so long (DESIGN.md 2) */
@@ -25,9 +26,9 @@ DEFINE_CLEANUP(Agent *, agent_free)
 
 /* Sampling starts at once, the connection beside it. */
 _must_check_ int agent_start(Agent *a);
-/* Drains hosts, sends what it can within about a second, then ends the loop with 0. */
+/* Drains hosts, sends what it can within about a second, puts the rest on the disk; ends the loop with 0 in less than two. */
 void agent_stop(Agent *a);
-/* A thread that hangs was left behind (DNS): the process has to end by _exit(). */
+/* A thread that hangs was left behind (DNS, a disk): the process has to end by _exit(). */
 bool agent_left_thread(const Agent *a);
 /* Takes config over: only instances whose part changed restart, a changed server part reconnects. */
 _must_check_ int agent_reload(Agent *a, Config *config);

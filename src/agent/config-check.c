@@ -10,6 +10,7 @@
 
 #define INTAKE_RATE (256 * KIB)
 #define INTAKE_BURST 4 /* seconds of it */
+#define PERSIST (15 * 60 * USEC_PER_SEC)
 #define INSTANCE_SIZE_MAX (FRAME_SIZE_MAX - 16 * KIB) /* beside it in FRAME_SETUP: names and the kept state */
 
 #define CHOICE(n, list, def) .name = (n), .type = TBAGENT_STRING, .choices = (list), .fallback = (def)
@@ -409,13 +410,17 @@ static int merge_order(const Setting *root, Setting *settings) {
 
 static void fill(const Setting *settings, ConfigInstance *i) {
         const char *order = text_of(settings, "order"), *intake = text_of(settings, "intake");
+        const char *burst = text_of(settings, "intake_burst"), *persist = text_of(settings, "persist");
 
         i->enabled = bool_of(settings, "enabled", true);
         i->optional = bool_of(settings, "optional", false);
         i->strict_order = order && streq(order, "strict");
         if (!intake || size_parse(intake, &i->intake_rate) < 0)
                 i->intake_rate = INTAKE_RATE;
-        i->intake_burst = INTAKE_BURST * i->intake_rate;
+        if (!burst || size_parse(burst, &i->intake_burst) < 0)
+                i->intake_burst = INTAKE_BURST * i->intake_rate;
+        if (!persist || duration_parse(persist, &i->persist) < 0)
+                i->persist = PERSIST;
 }
 
 bool config_check_instance(const Setting *root, const Setting *instance, ConfigInstance *ret, Setting **ret_settings,

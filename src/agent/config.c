@@ -331,7 +331,7 @@ int config_credentials(const Config *c, char **ret_username, char **ret_password
 }
 
 bool config_same_server(const Config *a, const Config *b) {
-        static const char *const names[] = { "server", "telemetry", "clock" };
+        static const char *const names[] = { "server", "telemetry" };
 
         for (size_t i = 0; i < ELEMENTS(names); i++)
                 if (!setting_same(setting_child(a->root, names[i]), setting_child(b->root, names[i])))

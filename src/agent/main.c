@@ -21,6 +21,7 @@
 
 static const char *arg_config = TBAGENT_CONF;
 static const char *arg_state_dir = TBAGENT_STATE_DIR;
+static const char *arg_runtime_dir = TBAGENT_RUN_DIR;
 static const char *arg_plugin_dirs = TBAGENT_PLUGIN_DIR;
 static const char *arg_host = TBAGENT_HOST;
 static usec_t arg_deaf_after = 180 * USEC_PER_SEC;
@@ -35,22 +36,24 @@ static void help(void) {
                "      --once [INSTANCE]   sample once and print keys, values and times, without a server\n"
                "  -c, --config FILE       configuration (default %s, then FILE.d/*.conf)\n"
                "      --state-dir DIR     what has to survive a reboot (default %s)\n"
+               "      --runtime-dir DIR   what has to survive a crash, on a tmpfs (default %s)\n"
                "      --plugin-dir DIRS   plugins, folders separated by : (default %s)\n"
                "      --host FILE         the plugin host program (default %s)\n"
                "      --log-level LEVEL   error, warning, notice, info or debug (default info)\n"
                "      --deaf-after TIME   start anew when the MQTT thread is silent so long (default 180s)\n"
                "  -h, --help\n"
                "      --version\n",
-               TBAGENT_CONF, TBAGENT_STATE_DIR, TBAGENT_PLUGIN_DIR, TBAGENT_HOST);
+               TBAGENT_CONF, TBAGENT_STATE_DIR, TBAGENT_RUN_DIR, TBAGENT_PLUGIN_DIR, TBAGENT_HOST);
 }
 
-enum { OPT_CHECK = 256, OPT_ONCE, OPT_STATE_DIR, OPT_PLUGIN_DIR, OPT_HOST, OPT_LEVEL, OPT_DEAF, OPT_VERSION };
+enum { OPT_CHECK = 256, OPT_ONCE, OPT_STATE_DIR, OPT_RUNTIME_DIR, OPT_PLUGIN_DIR, OPT_HOST, OPT_LEVEL, OPT_DEAF, OPT_VERSION };
 
 static const struct option options[] = {
         { "check", no_argument, NULL, OPT_CHECK },
         { "once", no_argument, NULL, OPT_ONCE },
         { "config", required_argument, NULL, 'c' },
         { "state-dir", required_argument, NULL, OPT_STATE_DIR },
+        { "runtime-dir", required_argument, NULL, OPT_RUNTIME_DIR },
         { "plugin-dir", required_argument, NULL, OPT_PLUGIN_DIR },
         { "host", required_argument, NULL, OPT_HOST },
         { "log-level", required_argument, NULL, OPT_LEVEL },
@@ -89,6 +92,9 @@ static int parse_option(int c) {
                 return 1;
         case OPT_STATE_DIR:
                 arg_state_dir = optarg;
+                return 1;
+        case OPT_RUNTIME_DIR:
+                arg_runtime_dir = optarg;
                 return 1;
         case OPT_PLUGIN_DIR:
                 arg_plugin_dirs = optarg;
@@ -267,8 +273,8 @@ static void harden(void) {
 static int run_agent(Loop *loop, Config *config, const char *config_error) {
         _cleanup_(agent_freep) Agent *agent = NULL;
         AgentParams p = { .loop = loop, .config_path = arg_config, .config_error = config_error, .host_path = arg_host,
-                          .plugin_dirs = arg_plugin_dirs, .state_dir = arg_state_dir, .log_level = log_level(),
-                          .deaf_after = arg_deaf_after };
+                          .plugin_dirs = arg_plugin_dirs, .runtime_dir = arg_runtime_dir, .state_dir = arg_state_dir,
+                          .log_level = log_level(), .deaf_after = arg_deaf_after };
         Main m = { .loop = loop };
         int r = agent_new(&agent, &p, config);
 
@@ -301,6 +307,7 @@ static int run(void) {
         harden();
         if (file_mkdir(arg_state_dir, 0750) < 0)
                 log_warning("%s cannot be made: nothing will survive a reboot", arg_state_dir);
+        (void)file_mkdir(arg_runtime_dir, 0750); /* what is missing is told by those who want to write there */
         if (load(&config, &error) < 0)
                 return EX_CONFIG;
         apply_level(config);

@@ -6,7 +6,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "agent/clock.h"
 #include "agent/identity.h"
 #include "agent/server.h"
 #include "base/log.h"
@@ -16,7 +15,6 @@ struct Server {
         char *client_id;
         Client *client;
         Uplink *uplink;
-        Clock *clock;
         SessionState state;
         SessionReason reason; /* as logged last */
         int code;
@@ -90,24 +88,10 @@ static int on_credentials(void *userdata, SessionCredentials *ret, char **ret_te
         return config_credentials(s->params.config, &ret->username, &ret->password, ret_text);
 }
 
-static void on_clock(void *userdata, const char *why) {
-        Server *s = userdata;
+static bool may_estimate(void *userdata) {
+        const Server *s = userdata;
 
-        log_info("the time is trusted: %s", why);
-        uplink_notify(s->uplink, false);
-        s->params.changed(s->params.userdata);
-}
-
-static int64_t clock_offset(void *userdata) {
-        Server *s = userdata;
-
-        return clock_offset_ms(s->clock);
-}
-
-static bool clock_trusted(void *userdata) {
-        Server *s = userdata;
-
-        return clock_is_trusted(s->clock);
+        return s->params.may_estimate(s->params.userdata);
 }
 
 /* ---- making */
@@ -142,20 +126,11 @@ static int make_uplink(Server *s) {
         UplinkParams p = {
                 .loop = s->params.loop, .spool = s->params.spool, .client = s->client, .batch_interval = interval,
                 .batch_size = (size_t)node_int(n, "batch_size"), .window = 8,
-                .backlog_rate = (unsigned)node_int(n, "backlog_rate"), .clock_offset_ms = clock_offset,
-                .clock_trusted = clock_trusted, .splay = identity_splay(s->params.digits, interval), .userdata = s,
+                .backlog_rate = (unsigned)node_int(n, "backlog_rate"), .may_estimate = may_estimate,
+                .splay = identity_splay(s->params.digits, interval), .userdata = s,
         };
 
         return uplink_new(&s->uplink, &p);
-}
-
-static int make_clock(Server *s) {
-        const char *clock = node_string(config_top(s->params.config), "clock", 0);
-        ClockParams p = { .loop = s->params.loop, .always_trusted = clock && streq(clock, "system"),
-                          .wait = (usec_t)node_int(config_telemetry(s->params.config), "wait_for_clock"), .trusted = on_clock,
-                          .userdata = s };
-
-        return clock_new(&s->clock, &p);
 }
 
 int server_new(Server **ret, const ServerParams *params) {
@@ -166,9 +141,7 @@ int server_new(Server **ret, const ServerParams *params) {
                 return -ENOMEM;
         s->params = *params;
         s->text = strdup("");
-        r = make_clock(s);
-        if (r == 0)
-                r = make_client(s);
+        r = make_client(s);
         if (r == 0)
                 r = make_uplink(s);
         if (r < 0)
@@ -182,7 +155,6 @@ Server *server_free(Server *s) {
                 return NULL;
         uplink_free(s->uplink);
         client_free(s->client);
-        clock_free(s->clock);
         free(s->client_id);
         free(s->text);
         free(s);
@@ -195,6 +167,10 @@ void server_start(Server *s) {
 
 int server_stop(Server *s, usec_t wait) {
         return client_stop(s->client, wait);
+}
+
+int server_stop_later(Server *s, void (*stopped)(void *userdata), void *userdata) {
+        return client_stop_later(s->client, stopped, userdata);
 }
 
 void server_set_config(Server *s, const Config *config) {
@@ -240,10 +216,6 @@ usec_t server_retry_in(const Server *s) {
 
 int server_protocol(const Server *s) {
         return session_protocol(client_session(s->client));
-}
-
-bool server_clock_trusted(const Server *s) {
-        return clock_is_trusted(s->clock);
 }
 
 UplinkStats server_uplink_stats(const Server *s) {

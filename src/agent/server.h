@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The server side of the daemon: one client, its uplink and the clock that stamps rows, made from the
- * configuration's server and telemetry parts. Logs every change of the connection once. Main thread. */
+/* The server side of the daemon: one client and its uplink, made from the configuration's server and
+ * telemetry parts. Logs every change of the connection once. Main thread. */
 #pragma once
 
 #include "agent/config.h"
@@ -11,10 +11,11 @@ typedef struct Server Server;
 typedef struct ServerParams {
         Loop *loop;
         Spool *spool;         /* borrowed */
-        const Config *config; /* borrowed for life; has a URL */
+        const Config *config; /* borrowed until server_set_config(); has a URL */
         const char *digits;   /* identity_get() */
         void (*changed)(void *userdata); /* something a status would show */
         void (*acknowledged)(void *userdata); /* a batch is at the server, or lost with the connection */
+        bool (*may_estimate)(void *userdata); /* as in UplinkParams */
         void *userdata;
 } ServerParams;
 
@@ -23,8 +24,9 @@ Server *server_free(Server *s);
 DEFINE_CLEANUP(Server *, server_free)
 
 void server_start(Server *s);
-/* As session_stop(). */
+/* As session_stop() and session_stop_later(). */
 int server_stop(Server *s, usec_t wait);
+_must_check_ int server_stop_later(Server *s, void (*stopped)(void *userdata), void *userdata);
 /* Another configuration with the same server part (config_same_server()); a wait for the next try is cut short. */
 void server_set_config(Server *s, const Config *config);
 void server_notify(Server *s, bool immediate);
@@ -39,5 +41,4 @@ SessionState server_state(const Server *s);
 const char *server_text(const Server *s); /* why not connected; never NULL */
 usec_t server_retry_in(const Server *s);
 int server_protocol(const Server *s);
-bool server_clock_trusted(const Server *s);
 UplinkStats server_uplink_stats(const Server *s);

@@ -2,7 +2,7 @@
 /* The state of the whole daemon in one sentence for `systemctl status`. Pure. */
 #pragma once
 
-#include "agent/instance.h"
+#include "agent/instances.h"
 #include "mqtt/session.h"
 #include "spool/spool.h"
 
@@ -14,11 +14,22 @@ typedef struct StatusView {
         int protocol;
         const char *session_text; /* why not connected */
         usec_t retry_in;
+        usec_t now; /* CLOCK_REALTIME */
         bool clock_trusted;
         SpoolStats spool;
-        Instance *const *instances;
-        size_t n_instances;
+        uint64_t written_today; /* bytes */
+        const Instances *instances; /* NULL: none */
 } StatusView;
 
 /* Owned by the caller; NULL: out of memory. */
 char *status_text(const StatusView *view);
+
+/* What was written since midnight, or since the start where that was later; zero at first. */
+typedef struct Written {
+        int64_t day; /* 0: not known */
+        uint64_t before, last;
+} Written;
+
+/* To be called now and then with the bytes since the start: what was written between the last call of a day and
+ * the first of the next counts for the new one. Until the time is trusted there is no midnight. */
+uint64_t written_today(Written *w, usec_t now, bool clock_trusted, uint64_t bytes);

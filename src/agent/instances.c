@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Instances are held to the configuration by reconcile(), which may run at any time and any number of
+ * times: what is gone or changed is asked to stop, what has stopped is freed, what is missing is started.
+ * Start, reload and the end of a process are all the same to it. Freeing happens in a deferred call only,
+ * because news of a process come from inside that process's own object. Nothing is started while something
+ * is still ending: it may hold the keys and the hardware that the new one wants. A process that hangs in the
+ * kernel holds up nobody but its own instance.
+ */
+#include "agent/instances.h"
+#include "base/log.h"
+
+#define RELOAD_WAIT (2 * USEC_PER_SEC) /* there is time then: a slow sample may end */
+
+typedef struct Slot {
+        Instance *instance;
+        bool leaving;
+} Slot;
+
+struct Instances {
+        InstancesParams params;
+        const Config *config; /* NULL: stopped, none is wanted */
+        Keys *keys;
+        Slot *slots;
+        size_t n_slots;
+        unsigned next_owner;
+        usec_t wait; /* for one that has to end */
+        bool deferred;
+};
+
+static void reconcile(Instances *all);
+
+static void on_deferred(void *userdata) {
+        Instances *all = userdata;
+
+        all->deferred = false;
+        reconcile(all);
+        all->params.changed(all->params.userdata);
+}
+
+static void defer_reconcile(Instances *all) {
+        if (!all->deferred && loop_defer(all->params.instance.loop, on_deferred, all) == 0)
+                all->deferred = true;
+}
+
+static void on_instance(void *userdata, Instance *i _unused_) {
+        defer_reconcile(userdata);
+}
+
+static void on_appended(void *userdata, bool immediate) {
+        const Instances *all = userdata;
+
+        all->params.appended(all->params.userdata, immediate);
+}
+
+static bool time_trusted(void *userdata) {
+        const Instances *all = userdata;
+
+        return all->params.time_trusted(all->params.userdata);
+}
+
+static const char *owner_name(void *userdata, unsigned owner) {
+        const Instances *all = userdata;
+
+        for (size_t i = 0; i < all->n_slots; i++)
+                if (instance_owner(all->slots[i].instance) == owner)
+                        return instance_name(all->slots[i].instance);
+        return NULL;
+}
+
+static const ConfigInstance *wanted(const Instances *all, const char *name) {
+        for (size_t i = 0; all->config && i < config_n_instances(all->config); i++) {
+                const ConfigInstance *c = config_instance(all->config, i);
+                if (streq(c->name, name))
+                        return c->enabled ? c : NULL;
+        }
+        return NULL;
+}
+
+static bool is_there(const Instances *all, const char *name) {
+        for (size_t i = 0; i < all->n_slots; i++)
+                if (streq(instance_name(all->slots[i].instance), name))
+                        return true;
+        return false;
+}
+
+static int add_instance(Instances *all, const ConfigInstance *config) {
+        InstanceParams p = all->params.instance;
+        Slot *slots = reallocarray(all->slots, all->n_slots + 1, sizeof(*slots));
+        Instance *instance;
+        int r;
+
+        if (!slots)
+                return -ENOMEM;
+        all->slots = slots;
+        p.keys = all->keys;
+        p.owner = all->next_owner++;
+        p.appended = on_appended;
+        p.changed = on_instance;
+        p.owner_name = owner_name;
+        p.time_trusted = time_trusted;
+        p.userdata = all;
+        r = instance_new(&instance, &p, config);
+        if (r < 0)
+                return r;
+        all->slots[all->n_slots++] = (Slot){ .instance = instance };
+        instance_start(instance);
+        return 0;
+}
+
+static void remove_slot(Instances *all, size_t i) {
+        keys_release(all->keys, instance_owner(all->slots[i].instance));
+        instance_free(all->slots[i].instance);
+        all->slots[i] = all->slots[--all->n_slots];
+}
+
+static void leave(const Instances *all, Slot *s) {
+        if (s->leaving)
+                return;
+        s->leaving = true;
+        instance_stop(s->instance, all->wait);
+}
+
+/* true: some are still ending. */
+static bool leave_unwanted(Instances *all) {
+        bool ending = false;
+
+        for (size_t i = 0; i < all->n_slots; i++) {
+                const Instance *in = all->slots[i].instance;
+                const ConfigInstance *c = wanted(all, instance_name(in));
+                if (!c || !instance_is_same(in, c))
+                        leave(all, &all->slots[i]);
+        }
+        for (size_t i = all->n_slots; i-- > 0;) {
+                const Slot *s = &all->slots[i];
+                bool stuck = instance_is_stuck(s->instance);
+                if (s->leaving && (instance_is_stopped(s->instance) || (stuck && !all->config)))
+                        remove_slot(all, i);
+                else
+                        ending |= s->leaving && !stuck;
+        }
+        return ending;
+}
+
+static void reconcile(Instances *all) {
+        bool ending = leave_unwanted(all);
+
+        for (size_t i = 0; !ending && all->config && i < config_n_instances(all->config); i++) {
+                const ConfigInstance *c = config_instance(all->config, i);
+                int r = c->enabled && !is_there(all, c->name) ? add_instance(all, c) : 0;
+                if (r < 0)
+                        log_instance(LOG_ERR, c->name, "cannot be set up: %s", strerror(-r));
+        }
+}
+
+void instances_set_config(Instances *all, const Config *config) {
+        all->config = config;
+        /* What was wrong may be mended elsewhere: a plugin is installed, another instance gave up a key. */
+        for (size_t i = 0; i < all->n_slots; i++)
+                if (instance_state(all->slots[i].instance) == HOST_MISCONFIGURED)
+                        leave(all, &all->slots[i]);
+        reconcile(all);
+}
+
+void instances_stop(Instances *all, usec_t wait) {
+        all->config = NULL;
+        all->wait = wait;
+        defer_reconcile(all);
+}
+
+void instances_kill(Instances *all) {
+        while (all->n_slots > 0)
+                remove_slot(all, all->n_slots - 1);
+}
+
+int instances_new(Instances **ret, const InstancesParams *params) {
+        _cleanup_(instances_freep) Instances *all = calloc(1, sizeof(*all));
+        int r;
+
+        if (!all)
+                return -ENOMEM;
+        all->params = *params;
+        all->next_owner = 1;
+        all->wait = RELOAD_WAIT;
+        r = keys_new(&all->keys);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(all);
+        return 0;
+}
+
+Instances *instances_free(Instances *all) {
+        if (!all)
+                return NULL;
+        for (size_t i = 0; i < all->n_slots; i++)
+                instance_free(all->slots[i].instance);
+        free(all->slots);
+        keys_free(all->keys);
+        free(all);
+        return NULL;
+}
+
+void instances_time_trusted(const Instances *all) {
+        for (size_t i = 0; i < all->n_slots; i++)
+                instance_time_trusted(all->slots[i].instance);
+}
+
+size_t instances_n(const Instances *all) {
+        return all->n_slots;
+}
+
+const Instance *instances_at(const Instances *all, size_t i) {
+        return all->slots[i].instance;
+}
