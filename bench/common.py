@@ -50,8 +50,8 @@ def running(command, **kw):
 
 
 @contextlib.contextmanager
-def scratch():
-    d = tempfile.mkdtemp(prefix='tbagent-bench.')
+def scratch(parent=None):
+    d = tempfile.mkdtemp(prefix='tbagent-bench.', dir=parent)
     os.chmod(d, 0o755)
     try:
         yield d
@@ -93,10 +93,12 @@ def tbagent(build, folder, port, instances, more='', wrap=(), tls=False):
     with open(os.open(conf, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 'w') as f:
         f.write('server = { url = "%s://127.0.0.1:%d"; token = "bench"; %s };\nclock = "system";\n%s\nplugins = {\n%s};\n' % (
             'mqtts' if tls else 'mqtt', port, 'ca = "%s/cert.pem";' % folder if tls else '', more, instances))
-    command = [*wrap, os.path.join(build, 'tbagent'), '--config', conf, '--state-dir', state, '--plugin-dir', plugin_dirs(build),
-               '--host', os.path.join(build, 'tbagent-plugin-host')]
-    with open(os.path.join(folder, 'tbagent.log'), 'w') as log, running(command, stderr=log, stdout=log) as p:
-        yield p
+    with contextlib.ExitStack() as stack:
+        runtime = stack.enter_context(scratch('/dev/shm'))     # a tmpfs, as /run is
+        command = [*wrap, os.path.join(build, 'tbagent'), '--config', conf, '--state-dir', state, '--runtime-dir', runtime,
+                   '--plugin-dir', plugin_dirs(build), '--host', os.path.join(build, 'tbagent-plugin-host')]
+        log = stack.enter_context(open(os.path.join(folder, 'tbagent.log'), 'w'))
+        yield stack.enter_context(running(command, stderr=log, stdout=log))
 
 
 def made(folder):

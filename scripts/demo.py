@@ -40,16 +40,18 @@ class Daemon:
         self.scratch = scratch
         root = os.path.join(scratch, 'root')
         config = os.path.join(scratch, 'tbagent.conf')
-        state = os.path.join(scratch, 'state')
+        state, runtime = os.path.join(scratch, 'state'), os.path.join(scratch, 'run')
         os.makedirs(state, exist_ok=True)
+        os.makedirs(runtime, exist_ok=True)
         more = ONEWIRE if os.path.isdir('/sys/bus/w1/devices') else ''
         self._write(config, CONFIG.format(url=url, token=os.path.join(scratch, 'token'), more=more))
         self._write(os.path.join(scratch, 'token'), token)
         plugins = glob.glob(root + '/usr/lib/**/tbagent/plugins', recursive=True)
         host = glob.glob(root + '/usr/**/tbagent-plugin-host', recursive=True)
-        command = [root + '/usr/sbin/tbagent', '--config', config, '--state-dir', state, '--plugin-dir', plugins[0], '--host', host[0]]
+        command = [root + '/usr/sbin/tbagent', '--config', config, '--state-dir', state, '--runtime-dir', runtime,
+                   '--plugin-dir', plugins[0], '--host', host[0]]
         if os.getuid() == 0:
-            for name in ('tbagent.conf', 'token', 'state'):
+            for name in ('tbagent.conf', 'token', 'state', 'run'):
                 os.chown(os.path.join(scratch, name), NOBODY, NOBODY)
             command = ['setpriv', '--reuid=%d' % NOBODY, '--regid=%d' % NOBODY, '--clear-groups'] + command
         self.log_path = os.path.join(scratch, 'log')

@@ -54,7 +54,8 @@ def plugin_dirs():
 
 def options(folder):
     """What every call of tbagent needs to find its parts in the build tree."""
-    return ['--plugin-dir', plugin_dirs(), '--host', host(folder), '--state-dir', os.path.join(folder, 'state')]
+    return ['--plugin-dir', plugin_dirs(), '--host', host(folder), '--state-dir', os.path.join(folder, 'state'),
+            '--runtime-dir', os.path.join(folder, 'run')]
 
 
 def host(folder):
