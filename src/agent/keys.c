@@ -16,6 +16,7 @@ typedef struct Entry {
         size_t size;
         uint32_t hash;
         uint32_t owner;
+        uint32_t reserved_for; /* owner of the instance that KEYS_AGENT tells of */
         char *generated_from;
         char *file; /* NULL: not declared */
         unsigned line;
@@ -27,6 +28,7 @@ struct Keys {
         size_t used;
 };
 
+static const char *const told_suffixes[] = { "_ok", "_time" };
 static const char *const suffixes[] = { "_ok", "_min", "_max", "_mean", "_count", "_time" };
 
 static uint32_t hash_key(const char *key, size_t size) {
@@ -148,9 +150,10 @@ static int declare_one(Keys *k, const char *key, const char *from, unsigned owne
                 if (r < 0)
                         return r;
         }
-        /* two generated names that meet (both never configured) are no mistake of the file by themselves */
+        /* two generated names that meet (both never configured) are no mistake of the file by themselves, unless the daemon
+         * makes one of them */
         if (e->owner != NOBODY && (e->owner != owner || (!from != !e->generated_from)) && e->file &&
-            (!from || !e->generated_from)) {
+            (!from || !e->generated_from || e->owner == KEYS_AGENT)) {
                 *ret = (KeysConflict){ e->key, e->generated_from, e->owner, e->file, e->line };
                 return 1;
         }
@@ -175,14 +178,58 @@ int keys_declare(Keys *k, const char *key, unsigned owner, const char *file, uns
         return r;
 }
 
+static int reserve_one(Keys *k, const char *key, const char *instance, unsigned owner, const char *file, unsigned line) {
+        size_t size = strlen(key);
+        uint32_t hash = hash_key(key, size);
+        Entry *e = find(k, key, size, hash);
+        int r = e->key ? 0 : add(k, key, size, hash, &e);
+
+        if (r < 0)
+                return r;
+        entry_clear(e);
+        e->owner = KEYS_AGENT;
+        e->reserved_for = owner;
+        e->file = strdup(file ? file : "");
+        e->generated_from = strdup(instance);
+        e->line = line;
+        return e->file && e->generated_from ? 0 : -ENOMEM;
+}
+
+int keys_reserve(Keys *k, const char *instance, unsigned owner, const char *file, unsigned line, KeysConflict *ret) {
+        char key[ELEMENTS(told_suffixes)][256];
+        int r = 0;
+
+        for (size_t i = 0; i < ELEMENTS(told_suffixes); i++) {
+                const Entry *e;
+
+                if (snprintf(key[i], sizeof(key[i]), "%s%s", instance, told_suffixes[i]) >= (int)sizeof(key[i]))
+                        return -E2BIG;
+                e = find(k, key[i], strlen(key[i]), hash_key(key[i], strlen(key[i])));
+                if (!e->key || e->owner == NOBODY || !e->file)
+                        continue;
+                *ret = (KeysConflict){ e->key, e->generated_from, e->owner, e->file, e->line };
+                return 1;
+        }
+        for (size_t i = 0; r == 0 && i < ELEMENTS(told_suffixes); i++)
+                r = reserve_one(k, key[i], instance, owner, file, line);
+        return r;
+}
+
 char *keys_conflict_text(const KeysConflict *c, char *out, size_t size) {
-        snprintf(out, size, "key \"%s\" is also made at %s:%u%s%s: give one of them another name (key = \"...\")",
-                 c->with, c->file, c->line, c->generated_from ? ", from " : "", c->generated_from ? c->generated_from : "");
+        if (c->owner == KEYS_AGENT)
+                snprintf(out, size, "key \"%s\" is what the daemon tells of instance %s (%s:%u): give this one another name "
+                         "(key = \"...\")", c->with, c->generated_from, c->file, c->line);
+        else
+                snprintf(out, size, "key \"%s\" is also made at %s:%u%s%s: give one of them another name (key = \"...\")",
+                         c->with, c->file, c->line, c->generated_from ? ", from " : "",
+                         c->generated_from ? c->generated_from : "");
         return out;
 }
 
 void keys_release(Keys *k, unsigned owner) {
-        for (size_t i = 0; i < k->size; i++)
-                if (k->entries[i].key && k->entries[i].owner == owner)
-                        entry_clear(&k->entries[i]);
+        for (size_t i = 0; i < k->size; i++) {
+                Entry *e = &k->entries[i];
+                if (e->key && (e->owner == KEYS_AGENT ? e->reserved_for : e->owner) == owner)
+                        entry_clear(e);
+        }
 }

@@ -121,10 +121,12 @@ static int start(Probed *p) {
         const char *where = p->instance->file;
         unsigned line = p->instance->line;
         const Setting *plugin = setting_child(p->instance->settings, "plugin");
+        KeysConflict none; /* nobody has declared anything yet */
         int r;
 
         if (!settings)
                 return -ENOMEM;
+        (void)!keys_reserve(p->probe->keys, p->instance->name, p->owner, where, line, &none);
         if (plugin && plugin->file)
                 where = plugin->file, line = plugin->line;
         if (plugins_find(params->plugin_dirs, p->instance->plugin, &file, &text) < 0) {

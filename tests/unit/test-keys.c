@@ -79,6 +79,49 @@ static void generated_keys_conflict_within_one_instance(void **state _unused_) {
         assert_string_equal(c.generated_from, "room");
 }
 
+static void what_the_daemon_tells_is_its_own(void **state _unused_) {
+        _cleanup_(keys_freep) Keys *k = new_keys();
+        KeysConflict c = { 0 };
+        unsigned other = 99;
+        char text[200];
+
+        assert_int_equal(claim(k, "boiler_ok", 2), 0);
+        assert_int_equal(keys_reserve(k, "boiler", 1, "a.conf", 3, &c), 0);
+        for (unsigned owner = 1; owner <= 2; owner++) { /* 2 had not declared its key, and loses it */
+                assert_int_equal(keys_claim(k, "boiler_ok", 9, owner, &other), 1);
+                assert_int_equal(other, KEYS_AGENT);
+                assert_int_equal(keys_claim(k, "boiler_time", 11, owner, &other), 1);
+                assert_int_equal(claim(k, "boiler", owner), owner == 1 ? 0 : 1);
+        }
+        keys_release(k, 2);
+        assert_int_equal(keys_reserve(k, "gas", 2, "a.conf", 4, &c), 0);
+        assert_int_equal(keys_declare(k, "boiler_ok", 2, "b.conf", 5, &c), 1);
+        assert_string_equal(keys_conflict_text(&c, text, sizeof(text)),
+                            "key \"boiler_ok\" is what the daemon tells of instance boiler (a.conf:3): give this one another name "
+                            "(key = \"...\")");
+        assert_int_equal(keys_declare(k, "boiler", 2, "b.conf", 6, &c), 1); /* its health would be boiler_ok as well */
+        assert_string_equal(c.with, "boiler_ok");
+        keys_release(k, 1);
+        assert_int_equal(keys_declare(k, "boiler_ok", 2, "b.conf", 5, &c), 0);
+        assert_int_equal(keys_reserve(k, "boiler", 3, "a.conf", 3, &c), 1);
+        assert_int_equal(c.owner, 2);
+        assert_string_equal(c.file, "b.conf");
+        assert_int_equal(keys_claim(k, "boiler_time", 11, 2, &other), 0); /* all or nothing */
+}
+
+/* A channel that is named like its instance. */
+static void the_daemons_own_conflict_within_one_instance(void **state _unused_) {
+        _cleanup_(keys_freep) Keys *k = new_keys();
+        KeysConflict c = { 0 };
+
+        assert_int_equal(keys_reserve(k, "boiler", 1, "a.conf", 3, &c), 0);
+        assert_int_equal(keys_declare(k, "boiler", 1, "a.conf", 4, &c), 1);
+        assert_int_equal(c.owner, KEYS_AGENT);
+        assert_string_equal(c.with, "boiler_ok");
+        assert_int_equal(c.line, 3);
+        assert_int_equal(keys_declare(k, "boiler_temp", 1, "a.conf", 5, &c), 0);
+}
+
 static void the_table_is_bounded(void **state _unused_) {
         _cleanup_(keys_freep) Keys *k = new_keys();
         char key[16];
@@ -101,6 +144,8 @@ int main(void) {
                 cmocka_unit_test(declared_keys_conflict_with_file_and_line),
                 cmocka_unit_test(generated_keys_conflict_both_ways),
                 cmocka_unit_test(generated_keys_conflict_within_one_instance),
+                cmocka_unit_test(what_the_daemon_tells_is_its_own),
+                cmocka_unit_test(the_daemons_own_conflict_within_one_instance),
                 cmocka_unit_test(the_table_is_bounded),
         };
 
