@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Health is told upstream once per change: `<instance>_ok` = false when the instance falls ill in whatever
- * way, true with the first rows of a running one. Nothing else is ever made up for an ill instance.
+ * way, true with the first rows of a running one. Nothing else is ever made up for an ill instance. Where the
+ * time of its rows is an estimate that is told once, as `<instance>_time`.
  *
  * Everything a host says is a host's word: its log lines are rate limited, its rows go through
  * agent/intake, and a key that the file gives to two instances stops the one that comes second.
@@ -11,6 +12,7 @@
 
 #include "agent/instance.h"
 #include "agent/intake.h"
+#include "agent/plugin-state.h"
 #include "agent/plugins.h"
 #include "base/log.h"
 
@@ -28,7 +30,10 @@ struct Instance {
         size_t settings_size;
         char *plugin_file;
         Child *child; /* NULL: misconfigured from the start */
+        PluginState *kept; /* NULL as well */
+        bool mute; /* another instance has the keys of what would be told of this one */
         enum { OK_UNKNOWN, OK_FALSE, OK_TRUE } ok;
+        bool time_estimated; /* told, and not taken back */
         InstanceStats stats;
 };
 
@@ -52,15 +57,42 @@ static int64_t now_ns(const Instance *i) {
         return (int64_t)loop_boottime(i->params.loop) * NSEC_PER_USEC;
 }
 
-static void tell_health(Instance *i, bool ok) {
+static bool tell_upstream(Instance *i, int64_t boottime_ns, const char *suffix, const Value *value, uint32_t flags) {
         char key[160];
+
+        if (i->mute)
+                return false;
+        snprintf(key, sizeof(key), "%s%s", i->name, suffix);
+        if (intake_own(i->params.spool, boottime_ns, key, value, flags) < 0)
+                return false;
+        i->params.appended(i->params.userdata, flags & ROW_IMMEDIATE);
+        return true;
+}
+
+static bool tell_time(Instance *i, int64_t boottime_ns, const char *text, uint32_t flags) {
+        return tell_upstream(i, boottime_ns, "_time", &(Value){ .type = VALUE_STRING, .s = { text, strlen(text) } }, flags);
+}
+
+/* A row of this time has been appended. */
+static void check_time(Instance *i, int64_t boottime_ns) {
+        if (i->time_estimated || !i->params.time_trusted || i->params.time_trusted(i->params.userdata))
+                return;
+        i->time_estimated = tell_time(i, boottime_ns, "estimated", ROW_ESTIMATED);
+}
+
+void instance_time_trusted(Instance *i) {
+        if (i->time_estimated && tell_time(i, now_ns(i), "trusted", 0))
+                i->time_estimated = false;
+}
+
+static void tell_health(Instance *i, bool ok) {
+        int64_t now = now_ns(i);
 
         if (i->ok == (ok ? OK_TRUE : OK_FALSE))
                 return;
         i->ok = ok ? OK_TRUE : OK_FALSE;
-        snprintf(key, sizeof(key), "%s_ok", i->name);
-        if (intake_own_bool(i->params.spool, now_ns(i), key, ok) == 0)
-                i->params.appended(i->params.userdata, true);
+        if (tell_upstream(i, now, "_ok", &(Value){ .type = VALUE_BOOL, .b = ok }, ROW_IMMEDIATE))
+                check_time(i, now);
 }
 
 static int state_log_level(const Instance *i, HostState state) {
@@ -115,6 +147,10 @@ static void tell_foreign(Instance *i, const IntakeResult *got) {
                 log_instance(LOG_WARNING, i->name,
                              "key \"%s\" is one too many: no more than %u are told apart; new ones are dropped",
                              got->foreign_key, (unsigned)KEYS_MAX);
+        else if (got->foreign_owner == KEYS_AGENT)
+                log_instance(LOG_WARNING, i->name,
+                             "key \"%s\" is what the daemon tells of an instance: its values from here are dropped; rename it by "
+                             "key or keys", got->foreign_key);
         else
                 log_instance(LOG_WARNING, i->name,
                              "key \"%s\" belongs to %s%s: its values from here are dropped; rename it by key or keys",
@@ -136,8 +172,10 @@ static void on_rows(void *userdata, Child *c _unused_, const uint8_t *data, size
                 log_instance(LOG_WARNING, i->name,
                              "sent rows that are not valid; they are dropped and counted (%" PRIu64 " so far)",
                              i->stats.refused_rows);
-        if (got.rows > 0)
-                i->params.appended(i->params.userdata, got.immediate);
+        if (got.rows == 0)
+                return;
+        check_time(i, got.first_ns);
+        i->params.appended(i->params.userdata, got.immediate);
 }
 
 /* ---- frames */
@@ -216,7 +254,9 @@ static void on_frame(void *userdata, Child *c, const Frame *f, int fd) {
                 i->params.appended(i->params.userdata, false);
                 break;
         case FRAME_PUT:
-                r = child_set_state_blob(c, f->f[0].data, f->f[0].size);
+                r = plugin_state_put(i->kept, f->f[0].data, f->f[0].size);
+                if (r == 0)
+                        r = child_set_state_blob(c, f->f[0].data, f->f[0].size);
                 break;
         /* the answers say that nobody listens: these reach the server with the device API */
         case FRAME_ATTRIBUTES_REQUEST:
@@ -236,6 +276,25 @@ static void on_frame(void *userdata, Child *c, const Frame *f, int fd) {
 
 /* ---- life */
 
+static int load_kept(Instance *i, const ConfigInstance *config) {
+        PluginStateParams p = {
+                .loop = i->params.loop,
+                .instance = i->name,
+                .runtime_dir = i->params.runtime_dir,
+                .state_dir = i->params.state_dir,
+                .store = spool_store(i->params.spool),
+                .persist = config->persist,
+        };
+        const void *data;
+        size_t size;
+        int r = plugin_state_new(&i->kept, &p);
+
+        if (r < 0)
+                return r;
+        data = plugin_state_data(i->kept, &size);
+        return child_set_state_blob(i->child, data, size);
+}
+
 static int make_child(Instance *i, const ConfigInstance *config) {
         ChildParams p = {
                 .loop = i->params.loop,
@@ -246,7 +305,7 @@ static int make_child(Instance *i, const ConfigInstance *config) {
                 .settings = i->settings,
                 .settings_size = i->settings_size,
                 .intake_rate = config->intake_rate,
-                .intake_burst = config->intake_burst,
+                .intake_burst = i->params.burst_max > 0 ? MIN(config->intake_burst, i->params.burst_max) : config->intake_burst,
                 .log_level = i->params.log_level,
 #ifdef TBAGENT_SANITIZED
                 .sanitized = true,
@@ -255,7 +314,9 @@ static int make_child(Instance *i, const ConfigInstance *config) {
                 .userdata = i,
         };
 
-        return child_new(&i->child, &p);
+        int r = child_new(&i->child, &p);
+
+        return r < 0 ? r : load_kept(i, config);
 }
 
 static int encode_settings(const ConfigInstance *config, uint8_t **ret, size_t *ret_size) {
@@ -267,6 +328,18 @@ static int encode_settings(const ConfigInstance *config, uint8_t **ret, size_t *
         *ret_size = setting_encode(config->settings, data);
         *ret = data;
         return 0;
+}
+
+/* Where another instance makes one of them on purpose, this one must have another name. */
+static void reserve_keys(Instance *i, const ConfigInstance *config) {
+        KeysConflict with;
+        char why[512], text[1024];
+
+        if (keys_reserve(i->params.keys, i->name, i->params.owner, config->file, config->line, &with) != 1)
+                return;
+        i->mute = true;
+        snprintf(text, sizeof(text), "%s:%u: %s", config->file, config->line, keys_conflict_text(&with, why, sizeof(why)));
+        mark_misconfigured(i, text);
 }
 
 int instance_new(Instance **ret, const InstanceParams *params, const ConfigInstance *config) {
@@ -284,15 +357,15 @@ int instance_new(Instance **ret, const InstanceParams *params, const ConfigInsta
         r = encode_settings(config, &i->settings, &i->settings_size);
         if (r < 0)
                 return r;
+        reserve_keys(i, config);
         if (config->misconfigured)
                 mark_misconfigured(i, "its part of the configuration is wrong: see tbagent --check");
         else if (plugins_find(params->plugin_dirs, config->plugin, &i->plugin_file, &text) < 0)
                 mark_misconfigured(i, text ? text : "out of memory");
-        else {
+        else if (!i->misconfigured)
                 r = make_child(i, config);
-                if (r < 0)
-                        return r;
-        }
+        if (r < 0)
+                return r;
         *ret = TAKE_PTR(i);
         return 0;
 }
@@ -301,6 +374,8 @@ Instance *instance_free(Instance *i) {
         if (!i)
                 return NULL;
         child_free(i->child);
+        plugin_state_free(i->kept);
+        keys_release(i->params.keys, i->params.owner);
         free(i->plugin_file);
         free(i->settings);
         free(i->reason);

@@ -17,11 +17,14 @@ typedef struct InstanceParams {
         unsigned owner; /* in keys, from 1 */
         const char *host_path;
         const char *plugin_dirs;
+        const char *runtime_dir, *state_dir; /* for what the plugin keeps, see PluginStateParams */
+        uint64_t burst_max; /* bytes that it may send at once, whatever its configuration says; 0: any */
         int log_level;
         void (*appended)(void *userdata, bool immediate); /* rows went into the spool */
         void (*changed)(void *userdata, Instance *i);     /* state or reason */
         /* who owns a key, for the log; may be NULL */
         const char *(*owner_name)(void *userdata, unsigned owner);
+        bool (*time_trusted)(void *userdata); /* NULL: it always is */
         void *userdata;
 } InstanceParams;
 
@@ -42,6 +45,8 @@ void instance_stop(Instance *i, usec_t wait);
 bool instance_is_stopped(const Instance *i);
 /* Its process got SIGKILL and does not end. */
 bool instance_is_stuck(const Instance *i);
+/* Trust came after rows had gone with an estimate of the time: what was said of that is taken back. */
+void instance_time_trusted(Instance *i);
 /* Would this configuration give the same instance? */
 bool instance_is_same(const Instance *i, const ConfigInstance *config);
 

@@ -105,26 +105,29 @@ IntakeResult intake_rows(Spool *spool, Keys *keys, unsigned owner, const char *i
                 }
                 if (door.foreign > 0)
                         spool_record_gap(spool, instance,
-                                         result.foreign_owner == owner ? "too many keys" : "key of another instance",
+                                         result.foreign_owner == owner        ? "too many keys"
+                                         : result.foreign_owner == KEYS_AGENT ? "key of the daemon itself"
+                                                                              : "key of another instance",
                                          door.foreign, row.boottime_ns, row.boottime_ns);
                 if (door.foreign > 0 && door.kept_size == 0)
                         continue;
-                result.rows++;
+                if (result.rows++ == 0)
+                        result.first_ns = row.boottime_ns;
                 result.points += row.points;
                 result.immediate |= row.flags & ROW_IMMEDIATE;
         }
         return result;
 }
 
-int intake_own_bool(Spool *spool, int64_t now_ns, const char *key, bool value) {
+int intake_own(Spool *spool, int64_t boottime_ns, const char *key, const Value *value, uint32_t flags) {
         _cleanup_(freep) RowWriter *writer = malloc(sizeof(*writer)); /* 37 KiB: a stack would keep the pages */
-        Row row = { .boottime_ns = now_ns, .points = 1, .flags = ROW_IMMEDIATE, .device = "" };
+        Row row = { .boottime_ns = boottime_ns, .points = 1, .flags = flags, .device = "" };
         int r;
 
         if (!writer)
                 return -ENOMEM;
         row_writer_reset(writer);
-        r = row_writer_add(writer, key, strlen(key), &(Value){ .type = VALUE_BOOL, .b = value }, -1);
+        r = row_writer_add(writer, key, strlen(key), value, -1);
         if (r < 0)
                 return r;
         row.text = row_writer_text(writer, &row.text_size);
