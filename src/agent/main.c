@@ -14,6 +14,7 @@
 
 #include "agent/agent.h"
 #include "agent/check.h"
+#include "agent/dump.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "mqtt/session.h"
@@ -26,14 +27,17 @@ static const char *arg_plugin_dirs = TBAGENT_PLUGIN_DIR;
 static const char *arg_host = TBAGENT_HOST;
 static usec_t arg_deaf_after = 180 * USEC_PER_SEC;
 static bool arg_level_given;
-static enum { RUN, CHECK, ONCE } arg_mode = RUN;
+static enum { RUN, CHECK, ONCE, RING, SEGMENTS } arg_mode = RUN;
 static const char *arg_once;
+static const char *arg_dump;
 
 static void help(void) {
         printf("tbagent [OPTION...]\n"
                "Reads sensors through plugins and sends their values to ThingsBoard.\n\n"
                "      --check [FILE]      check the configuration, print every mistake, exit 78 where there is one\n"
                "      --once [INSTANCE]   sample once and print keys, values and times, without a server\n"
+               "      --ring FILE         print the rows that wait in a ring file (RUNTIME/ring), also of a running daemon\n"
+               "      --segments DIR      print the blocks that wait on the disk (STATE/spool)\n"
                "  -c, --config FILE       configuration (default %s, then FILE.d/*.conf)\n"
                "      --state-dir DIR     what has to survive a reboot (default %s)\n"
                "      --runtime-dir DIR   what has to survive a crash, on a tmpfs (default %s)\n"
@@ -46,11 +50,13 @@ static void help(void) {
                TBAGENT_CONF, TBAGENT_STATE_DIR, TBAGENT_RUN_DIR, TBAGENT_PLUGIN_DIR, TBAGENT_HOST);
 }
 
-enum { OPT_CHECK = 256, OPT_ONCE, OPT_STATE_DIR, OPT_RUNTIME_DIR, OPT_PLUGIN_DIR, OPT_HOST, OPT_LEVEL, OPT_DEAF, OPT_VERSION };
+enum { OPT_CHECK = 256, OPT_ONCE, OPT_RING, OPT_SEGMENTS, OPT_STATE_DIR, OPT_RUNTIME_DIR, OPT_PLUGIN_DIR, OPT_HOST, OPT_LEVEL, OPT_DEAF, OPT_VERSION };
 
 static const struct option options[] = {
         { "check", no_argument, NULL, OPT_CHECK },
         { "once", no_argument, NULL, OPT_ONCE },
+        { "ring", required_argument, NULL, OPT_RING },
+        { "segments", required_argument, NULL, OPT_SEGMENTS },
         { "config", required_argument, NULL, 'c' },
         { "state-dir", required_argument, NULL, OPT_STATE_DIR },
         { "runtime-dir", required_argument, NULL, OPT_RUNTIME_DIR },
@@ -86,6 +92,11 @@ static int parse_option(int c) {
                 return 1;
         case OPT_ONCE:
                 arg_mode = ONCE;
+                return 1;
+        case OPT_RING:
+        case OPT_SEGMENTS:
+                arg_mode = c == OPT_RING ? RING : SEGMENTS;
+                arg_dump = optarg;
                 return 1;
         case 'c':
                 arg_config = optarg;
@@ -339,6 +350,10 @@ int main(int argc, char **argv) {
                 log_open(NULL);
                 log_set_level(check.log_level);
                 return arg_mode == CHECK ? check_configuration(&check) : check_once(&check, arg_once);
+        case RING:
+                return dump_ring(arg_dump);
+        case SEGMENTS:
+                return dump_segments(arg_dump);
         case RUN:
                 break;
         }
