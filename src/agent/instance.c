@@ -23,7 +23,7 @@
 struct Instance {
         InstanceParams params;
         char *name;
-        bool optional;
+        bool optional, strict;
         bool misconfigured;
         char *reason; /* of misconfigured */
         uint8_t *settings;
@@ -63,7 +63,7 @@ static bool tell_upstream(Instance *i, int64_t boottime_ns, const char *suffix, 
         if (i->mute)
                 return false;
         snprintf(key, sizeof(key), "%s%s", i->name, suffix);
-        if (intake_own(i->params.spool, boottime_ns, key, value, flags) < 0)
+        if (intake_own(i->params.spool, boottime_ns, key, value, flags | (i->strict ? ROW_STRICT : 0)) < 0)
                 return false;
         i->params.appended(i->params.userdata, flags & ROW_IMMEDIATE);
         return true;
@@ -351,6 +351,7 @@ int instance_new(Instance **ret, const InstanceParams *params, const ConfigInsta
                 return -ENOMEM;
         i->params = *params;
         i->optional = config->optional;
+        i->strict = config->strict_order;
         i->name = strdup(config->name);
         if (!i->name)
                 return -ENOMEM;

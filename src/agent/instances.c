@@ -109,7 +109,6 @@ static int add_instance(Instances *all, const ConfigInstance *config) {
 }
 
 static void remove_slot(Instances *all, size_t i) {
-        keys_release(all->keys, instance_owner(all->slots[i].instance));
         instance_free(all->slots[i].instance);
         all->slots[i] = all->slots[--all->n_slots];
 }
