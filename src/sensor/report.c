@@ -207,8 +207,10 @@ static int window_add(const ReportRules *r, ReportState *st, const ReportCall *c
         return kept_set(&st->window, &p);
 }
 
+/* Also where the wall clock was set back meanwhile: never later than one window behind its last value. */
 static bool window_ended(const ReportRules *r, const ReportState *st, const ReportCall *c) {
-        return st->window.set && window_index(r, c->time_ns, c->wall_ns) != st->window_index;
+        return st->window.set && (window_index(r, c->time_ns, c->wall_ns) != st->window_index ||
+                                  c->time_ns - st->window.point.time_ns >= r->aggregate_ns);
 }
 
 /* ---- filter */
@@ -354,7 +356,7 @@ int64_t report_due(const ReportRules *r, const ReportState *st, int64_t wall_ns)
         int64_t due = INT64_MAX;
 
         if (r->aggregate_ns > 0 && st->window.set)
-                due = (st->window_index + 1) * r->aggregate_ns - wall_ns;
+                due = MIN((st->window_index + 1) * r->aggregate_ns - wall_ns, st->window.point.time_ns + r->aggregate_ns);
         if (st->held.set && st->held_due && st->held_alone)
                 due = MIN(due, st->sent_at + r->min_interval_ns);
         return due;

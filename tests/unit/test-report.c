@@ -206,6 +206,27 @@ static void windows_are_aligned_and_keep_their_time(void **state _unused_) {
         rig_end(&r);
 }
 
+static void windows_outlive_no_step_of_the_clock(void **state _unused_) {
+        static const int64_t steps[] = { -1 * SEC, -7 * SEC, -86400 * SEC, 86400 * SEC, 3652 * 86400 * SEC };
+        static const int64_t dues[] = { 16000, 16000, 16000, 7000 - 86400000, 7000 - 3652 * INT64_C(86400000) };
+
+        for (size_t i = 0; i < ELEMENTS(steps); i++) {
+                Rig r = rig();
+
+                r.rules.aggregate_ns = 10 * SEC;
+                r.wall_ns = 1700000003 * SEC;
+                rig_begin(&r);
+                put_double(&r, 6000, 1);
+                r.wall_ns += steps[i];
+                assert_int_equal(report_due(&r.rules, r.state, r.wall_ns), MIN(dues[i], 7000 - steps[i] / MS) * MS);
+                /* nothing else comes; what is due is done in one call, and then there is nothing due */
+                tick(&r, 16000, false);
+                expect(&r, "6000:1[1 1 1 1]");
+                assert_int_equal(report_due(&r.rules, r.state, r.wall_ns), INT64_MAX);
+                rig_end(&r);
+        }
+}
+
 static void deadband_sends_the_sample_before_the_jump(void **state _unused_) {
         Rig r = rig();
 
@@ -350,6 +371,7 @@ int main(void) {
                 cmocka_unit_test(calibration_is_a_line_through_pairs),
                 cmocka_unit_test(scale_offset_clamp_in_this_order),
                 cmocka_unit_test(windows_are_aligned_and_keep_their_time),
+                cmocka_unit_test(windows_outlive_no_step_of_the_clock),
                 cmocka_unit_test(deadband_sends_the_sample_before_the_jump),
                 cmocka_unit_test(on_change_looks_at_what_would_be_written),
                 cmocka_unit_test(max_interval_sends_fresh_samples_only),
