@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "base/loop.h"
 #include "sensor/schedule.h"
 
 #define SEC USEC_PER_SEC
@@ -99,6 +100,65 @@ static void steps_neither_burst_nor_stall(void **state _unused_) {
         }
 }
 
+/* As sensor/life has it: a timer on a loop that is never told of a step. Rows are counted by CLOCK_BOOTTIME. */
+typedef struct Sampling {
+        Loop *loop;
+        LoopTimer *timer;
+        Schedule schedule;
+        unsigned n;
+        usec_t last, least, most; /* between two samples */
+} Sampling;
+
+static void on_sample(void *userdata) {
+        Sampling *s = userdata;
+        usec_t now = loop_boottime(s->loop);
+
+        if (s->n++ > 0) {
+                s->least = MIN(s->least, now - s->last);
+                s->most = MAX(s->most, now - s->last);
+        }
+        s->last = now;
+        schedule_taken(&s->schedule, loop_monotonic(s->loop), loop_realtime(s->loop));
+        loop_timer_arm(s->timer, s->schedule.due, 0);
+}
+
+static unsigned sample_for(Sampling *s, usec_t by) {
+        unsigned before = s->n;
+
+        s->least = USEC_INFINITY;
+        s->most = 0;
+        assert_int_equal(loop_advance(s->loop, by), 0);
+        return s->n - before;
+}
+
+static void a_loop_sees_no_burst_and_no_stall(void **state _unused_) {
+        static const int64_t days[] = { -1, 3652, -3652, 1 };
+        static const usec_t periods[] = { 2000, 10000, SEC, 10 * SEC, 600 * SEC };
+
+        for (size_t p = 0; p < ELEMENTS(periods); p++) {
+                Sampling s = { .last = 0 };
+                usec_t period = periods[p];
+
+                assert_int_equal(loop_new_simulated(&s.loop, 1700000000 * SEC + 123456), 0);
+                assert_int_equal(loop_timer_new(&s.timer, s.loop, "sample", on_sample, &s), 0);
+                schedule_start(&s.schedule, period, loop_monotonic(s.loop));
+                loop_timer_arm(s.timer, s.schedule.due, 0);
+                sample_for(&s, 10 * period);
+                for (size_t i = 0; i < ELEMENTS(days); i++) {
+                        /* at some other moment of a period each time, and not by whole periods */
+                        sample_for(&s, period * (i + 1) / 5);
+                        loop_step_realtime(s.loop, days[i] * 86400 * (int64_t)SEC + 314159 * (int64_t)(i + 1));
+                        assert_in_range(sample_for(&s, 100 * period), 99, 101);
+                        assert_in_range(s.least, period / 2, period);
+                        assert_in_range(s.most, period, period * 3 / 2);
+                        assert_int_equal((loop_realtime(s.loop) + s.schedule.due - loop_monotonic(s.loop)) % period, 0);
+                }
+                assert_int_equal(s.schedule.overruns, 0);
+                loop_timer_free(s.timer);
+                loop_free(s.loop);
+        }
+}
+
 /* An hour of a clock that is slewed by 500 ppm, and samples that come late by up to 2 ms. */
 static void slewing_loses_and_doubles_nothing(void **state _unused_) {
         Clock c = { MONOTONIC, 1700000000 * SEC + 1 };
@@ -142,6 +202,7 @@ int main(void) {
                 cmocka_unit_test(start_on_a_multiple_gives_no_twin),
                 cmocka_unit_test(overruns_are_counted_not_made_up_for),
                 cmocka_unit_test(steps_neither_burst_nor_stall),
+                cmocka_unit_test(a_loop_sees_no_burst_and_no_stall),
                 cmocka_unit_test(slewing_loses_and_doubles_nothing),
                 cmocka_unit_test(a_new_period_holds_at_once),
         };
