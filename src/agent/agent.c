@@ -490,7 +490,8 @@ static void reload_spool(const Agent *a, const Config *old) {
 
         spool_set_times(a->spool, (usec_t)node_int(n, "batch_interval"), (usec_t)node_int(n, "store_after"));
         if (!same_int(old, a->config, "ring_size") || !same_int(old, a->config, "store_max"))
-                log_notice("telemetry.ring_size and telemetry.store_max take effect at the next start: systemctl restart tbagent");
+                log_notice("telemetry.ring_size and telemetry.store_max take effect at the next start: "
+                           "systemctl restart tbagent");
 }
 
 static int reload_server(Agent *a, const Config *old) {

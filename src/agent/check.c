@@ -63,6 +63,19 @@ static void print_summary(const Config *config, const char *path) {
         printf("; server %s\n", config_url(config) ? config_url(config) : "not set");
 }
 
+/* No mistake, but not to be found out on the day of the power cut. */
+static void print_promise(const Config *config) {
+        const Node *n = config_telemetry(config);
+        int64_t usec = node_int(n, "batch_interval") + node_int(n, "store_after");
+
+        if (config_url(config))
+                printf("a power cut may take the last %g s of values (telemetry.batch_interval + telemetry.store_after), "
+                       "a crash none\n",
+                       (double)usec / USEC_PER_SEC);
+        else
+                printf("without a server values stay in memory: a power cut takes them, and the oldest go when it is full\n");
+}
+
 int check_configuration(const CheckParams *params) {
         _cleanup_(config_freep) Config *config = NULL;
         ConfigProblems problems = { 0 };
@@ -83,8 +96,10 @@ int check_configuration(const CheckParams *params) {
                 fprintf(stderr, "tbagent: %s: %s\n", params->config_path, strerror(-r));
         if (fatal > 0)
                 fprintf(stderr, "%zu mistake%s\n", fatal, fatal == 1 ? "" : "s");
-        else if (r == 0)
+        else if (r == 0) {
                 print_summary(config, params->config_path);
+                print_promise(config);
+        }
         return fatal > 0 || r == -ENOENT ? EX_CONFIG : r < 0 ? EX_OSERR : EXIT_SUCCESS;
 }
 

@@ -161,8 +161,9 @@ static void print_block(FILE *f, const SegmentBlock *b, const char *state) {
 
         fprintf(f, "  at=%" PRIu64 " bytes=%" PRIu64, b->at, b->end - b->at);
         if (b->state != BLOCK_UNREADABLE) {
-                fprintf(f, " first=%" PRIu64 " last=%" PRIu64 " rows=%" PRIu32 " points=%" PRIu32 " raw=%" PRIu32 " frame=%" PRIu32,
-                        b->first, b->last, b->rows, b->points, b->raw_size, b->frame_size);
+                fprintf(f, " first=%" PRIu64 " last=%" PRIu64 " rows=%" PRIu32 " points=%" PRIu32, b->first, b->last, b->rows,
+                        b->points);
+                fprintf(f, " raw=%" PRIu32 " frame=%" PRIu32, b->raw_size, b->frame_size);
                 fprintf(f, " boot=%02x%02x%02x%02x offset_ms=%" PRId64, b->era.boot_id[0], b->era.boot_id[1], b->era.boot_id[2],
                         b->era.boot_id[3], b->era.offset_ms);
                 fprintf(f, " from=%s to=%s", time_text(b->from_ns / NSEC_PER_MSEC + b->era.offset_ms, estimated, from),

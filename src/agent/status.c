@@ -62,7 +62,8 @@ static void write_store(FILE *f, const StatusView *v) {
         if (v->spool.ring_in_memory && v->url)
                 fprintf(f, " What waits is in memory alone: a crash would lose it.");
         if (s->segments > 0 || v->written_today > 0)
-                fprintf(f, " On the disk %.1f MB, %.1f MB written today.", (double)s->bytes / 1e6, (double)v->written_today / 1e6);
+                fprintf(f, " On the disk %.1f MB, %.1f MB written today.", (double)s->bytes / 1e6,
+                        (double)v->written_today / 1e6);
         if (s->text[0])
                 fprintf(f, " The store: %s.", s->text);
 }

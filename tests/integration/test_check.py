@@ -118,6 +118,10 @@ def usable(case):
     code, out, lines = call(case, '--check', conf)
     case.equal((code, lines), (0, []), 'check: exit code and complaints')
     case.check('no mistakes; 2 instances: machine (system), counter (counter)' in out, 'check says %r', out)
+    far = write(os.path.join(case.folder, 'far.conf'), config(COUNTER, 'mqtt://127.0.0.1:1', telemetry='batch_interval = "90s";'))
+    code, out, lines = call(case, '--check', far)
+    case.equal((code, lines), (0, []), 'check with a server: exit code and complaints')
+    case.check('a power cut may take the last 95 s of values' in out, 'check says %r', out)
     code, out, lines = call(case, '--once', '-c', conf)
     case.equal((code, lines), (0, []), 'once: exit code and complaints')
     rows = [line.split() for line in out.splitlines()]
