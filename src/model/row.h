@@ -59,7 +59,7 @@ _must_check_ int row_cut(const char *text, size_t size, size_t from, uint32_t ma
                          size_t *ret_start, size_t *ret_len, uint32_t *ret_points, size_t *ret_next);
 
 /* ---- record: how a row stands in a ROWS frame; little endian, lengths first, checked by row_decode(). A row
- * has 1 to ROW_KEYS_MAX points, a text of 2 to ROW_TEXT_MAX bytes and no flags but those above. */
+ * has 1 to ROW_KEYS_MAX points, a text of 2 to ROW_TEXT_MAX bytes and no flags of the daemon's own. */
 size_t row_encoded_size(const Row *row);
 size_t row_encode(uint8_t *out, const Row *row);
 /* Takes one record from *data; the Row borrows from it. -EBADMSG: lengths or limits wrong. */

@@ -25,7 +25,8 @@
 #include "spool/ring-file.h"
 
 #define LOCK_TRIES 16
-#define COPY_TRIES 16
+#define COPY_TRIES 8
+#define STATE_TRIES 10000
 #define NOT_REGULAR "it is no regular file"
 #define CUT_SHORT "it is cut short"
 
@@ -343,25 +344,35 @@ static void state_narrow(RingState *s, const RingState *now) {
         }
 }
 
-/* 0: as it was at one moment; 1: changed meanwhile, narrowed. */
-static int copy_once(int fd, RingFile *f, RingState *ret_state, RingWhy *ret_why) {
-        RingHeader *h = f->map;
-        RingState now;
+/* The state in effect, which looks damaged where it was caught half written. */
+static int state_read_at(int fd, size_t size, RingState *ret, RingWhy *ret_why) {
         RingTop top;
         int r;
 
-        why(ret_why, "it changes too quickly");
-        r = read_at(fd, h, sizeof(*h), 0);
-        if (r == 0 && h->top.size != f->size)
-                r = -EBADMSG;
-        if (r == 0)
-                r = state_read(&h->top, ret_state, ret_why);
-        if (r == 0)
-                r = records_read(fd, h, ret_state);
-        if (r == 0)
+        for (unsigned i = 0;; i++) {
                 r = read_at(fd, &top, sizeof(top), 0);
+                if (r < 0)
+                        return r;
+                if (top.size != size)
+                        return -EBADMSG;
+                r = state_read(&top, ret, ret_why);
+                if (r != -EBADMSG || i == STATE_TRIES)
+                        return r;
+        }
+}
+
+/* 0: as it was at one moment; 1: it changed meanwhile and was narrowed. */
+static int copy_once(int fd, RingFile *f, RingState *ret_state, RingWhy *ret_why) {
+        RingState now;
+        int r;
+
+        r = state_read_at(fd, f->size, ret_state, ret_why);
         if (r == 0)
-                r = state_read(&top, &now, ret_why);
+                r = read_at(fd, f->map->cells, sizeof(f->map->cells), offsetof(RingHeader, cells));
+        if (r == 0)
+                r = records_read(fd, f->map, ret_state);
+        if (r == 0)
+                r = state_read_at(fd, f->size, &now, ret_why);
         if (r < 0 || now.generation == ret_state->generation)
                 return r;
         state_narrow(ret_state, &now);
@@ -380,9 +391,10 @@ int ring_file_copy(RingFile *ret, const char *path, RingState *ret_state, RingWh
                 r = map(ret, -EBADF, (size_t)top.size);
         if (r < 0)
                 return r;
+        ret->map->top = top;
         for (unsigned i = 0; i < COPY_TRIES; i++) {
                 r = copy_once(fd, ret, ret_state, ret_why);
-                if (r != 1 && r != -EBADMSG) /* a state that was caught half written looks damaged, too */
+                if (r != 1)
                         break;
         }
         if (r < 0)

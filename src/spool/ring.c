@@ -348,6 +348,7 @@ int ring_open_readonly(Ring **ret, const char *path, RingOpened *ret_opened) {
         }
         cells = ring_file_check_cells(&r->file, &was);
         if (changed == 1) {
+                cells = 0;
                 was.rows = r->state.rows;
                 was.points = r->state.points;
         }

@@ -351,7 +351,10 @@ static void test_record_lies(_unused_ void **state) {
                 { 1, 0x20 }, /* longer than ROW_TEXT_MAX */
                 { 1, 0xff },
                 { 2, 255 },  /* device */
-                { 3, 4 },    /* unknown flag */
+                { 3, ROW_GAP }, /* the daemon's own */
+                { 3, ROW_ESTIMATED },
+                { 3, ROW_STRICT | ROW_ESTIMATED },
+                { 3, 0x10 }, /* unknown */
                 { 3, 0x80 },
                 { 4, 0 },    /* no point */
                 { 4, 65 },   /* too many */
