@@ -321,7 +321,7 @@ static int run(void) {
         harden();
         if (file_mkdir(arg_state_dir, 0750) < 0)
                 log_warning("%s cannot be made: nothing will survive a reboot", arg_state_dir);
-        (void)file_mkdir(arg_runtime_dir, 0750); /* what is missing is told by those who want to write there */
+        (void)!file_mkdir(arg_runtime_dir, 0750); /* what is missing is told by those who want to write there */
         if (load(&config, &error) < 0)
                 return EX_CONFIG;
         apply_level(config);

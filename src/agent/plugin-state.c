@@ -187,7 +187,7 @@ static int make_paths(PluginState *p) {
                 folder = NULL;
                 return -ENOMEM;
         }
-        (void)file_mkdir(folder, 0750); /* where that fails the write tells */
+        (void)!file_mkdir(folder, 0750); /* where that fails the write tells */
         if (asprintf(&p->path, "%s/%s", folder, p->params.instance) < 0)
                 p->path = NULL;
         if (asprintf(&p->new_path, "%s/%s.new", folder, p->params.instance) < 0)
@@ -244,6 +244,8 @@ PluginState *plugin_state_free(PluginState *p) {
                 write_now(p);
         if (p->save_timer)
                 save_now(p);
+        if (p->params.store && p->saved != p->file.number)
+                log_instance(LOG_WARNING, p->params.instance, "what it kept last is not on the disk: a reboot would take it");
         loop_timer_free(p->write_timer);
         loop_timer_free(p->save_timer);
         file_done(&p->file);

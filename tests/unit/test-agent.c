@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The small parts of agent/: which plugins there are, when the clock is trusted, who the machine is, the status. */
+/* The small parts of agent/: which plugins there are, who the machine is. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,13 +8,9 @@
 
 #include <cmocka.h>
 
-#include "agent/clock.h"
 #include "agent/identity.h"
 #include "agent/plugins.h"
-#include "agent/status.h"
 #include "tree.h"
-
-#define REALTIME (1700000000 * USEC_PER_SEC)
 
 /* ---- plugins */
 
@@ -52,49 +48,6 @@ static void a_plugin_name_is_no_path(void **state _unused_) {
         }
 }
 
-/* ---- clock */
-
-static void count_trust(void *userdata, const char *why) {
-        assert_true(why[0] != '\0');
-        ++*(int *)userdata;
-}
-
-static void a_system_clock_is_trusted_at_once(void **state _unused_) {
-        _cleanup_(loop_freep) Loop *loop = NULL;
-        _cleanup_(clock_freep) Clock *clock = NULL;
-        int told = 0;
-
-        assert_int_equal(loop_new_simulated(&loop, REALTIME), 0);
-        assert_int_equal(clock_new(&clock, &(ClockParams){ loop, true, USEC_PER_SEC, count_trust, &told }), 0);
-        assert_int_equal(loop_advance(loop, 10 * USEC_PER_MSEC), 0);
-        assert_true(clock_is_trusted(clock));
-        assert_int_equal(told, 1);
-        assert_int_equal(clock_offset_ms(clock), (int64_t)(REALTIME / 1000) - 1000 * 1000);
-}
-
-/* The offset is measured when trust comes, and a later step leaves it alone. */
-static void an_estimate_has_to_do_in_the_end(void **state _unused_) {
-        _cleanup_(loop_freep) Loop *loop = NULL;
-        _cleanup_(clock_freep) Clock *clock = NULL;
-        int told = 0;
-        int64_t offset;
-
-        assert_int_equal(loop_new_simulated(&loop, REALTIME), 0);
-        assert_int_equal(clock_new(&clock, &(ClockParams){ loop, false, 120 * USEC_PER_SEC, count_trust, &told }), 0);
-        assert_int_equal(loop_advance(loop, 60 * USEC_PER_SEC), 0);
-        if (clock_is_trusted(clock))
-                return; /* this machine has a real-time clock or runs timesyncd; cmocka tells a skip() as "not ok" */
-        loop_step_realtime(loop, 3600 * (int64_t)USEC_PER_SEC);
-        assert_int_equal(loop_advance(loop, 62 * USEC_PER_SEC), 0);
-        assert_true(clock_is_trusted(clock));
-        assert_int_equal(told, 1);
-        offset = clock_offset_ms(clock);
-        assert_int_equal(offset, (int64_t)(REALTIME / 1000) - 1000 * 1000 + 3600 * 1000);
-        loop_step_realtime(loop, -86400 * (int64_t)USEC_PER_SEC);
-        assert_int_equal(loop_advance(loop, 60 * USEC_PER_SEC), 0);
-        assert_int_equal(clock_offset_ms(clock), offset);
-}
-
 /* ---- identity */
 
 static void the_identity_stays(void **state _unused_) {
@@ -111,44 +64,12 @@ static void the_identity_stays(void **state _unused_) {
         tree_free(t);
 }
 
-/* ---- status */
-
-static void expect_status(const StatusView *v, const char *expected) {
-        _cleanup_(freep) char *text = status_text(v);
-
-        assert_non_null(text);
-        assert_non_null(strstr(text, expected));
-        assert_null(strchr(text, '\n'));
-}
-
-static void the_status_says_what_to_do(void **state _unused_) {
-        StatusView v = { .config_path = "/etc/tbagent.conf", .clock_trusted = true };
-
-        expect_status(&v, "no server is set. Put server = { url = \"mqtt://HOST\"; }; into /etc/tbagent.conf.d/server.conf");
-        v.url = "mqtt://h";
-        v.session = SESSION_CONNECTED;
-        v.protocol = 5;
-        v.spool = (SpoolStats){ .acked_points = 7, .points = 2 };
-        expect_status(&v, "Connected to mqtt://h (MQTT 5). 7 values sent, 2 waiting.");
-        v.session = SESSION_WAITING;
-        v.session_text = "the server\nrefuses";
-        v.retry_in = 30 * USEC_PER_SEC;
-        expect_status(&v, "Not connected to mqtt://h: the server refuses; next try in 30 s.");
-        v.config_error = "x.conf:3: error: no";
-        expect_status(&v, "Running on the last good configuration: x.conf:3: error: no. ");
-        v.clock_trusted = false;
-        expect_status(&v, "2 waiting for the time to be set.");
-}
-
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(plugins_are_found_by_name),
                 cmocka_unit_test(a_missing_plugin_is_told_with_the_nearest),
                 cmocka_unit_test(a_plugin_name_is_no_path),
-                cmocka_unit_test(a_system_clock_is_trusted_at_once),
-                cmocka_unit_test(an_estimate_has_to_do_in_the_end),
                 cmocka_unit_test(the_identity_stays),
-                cmocka_unit_test(the_status_says_what_to_do),
         };
 
         cmocka_set_message_output(CM_OUTPUT_TAP);
