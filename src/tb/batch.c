@@ -51,6 +51,7 @@ static void write_entry(Batch *b, int64_t ts_ms, const char *text, size_t size, 
         char number[NUMBER_TEXT_MAX], *at = b->data + b->size;
 
         *at++ = b->rows == 0 ? '[' : ',';
+        b->last_at = b->size + 1;
         at = write_text(at, HEAD, sizeof(HEAD) - 1);
         at = write_text(at, number, number_format_int(number, ts_ms));
         at = write_text(at, MIDDLE, sizeof(MIDDLE) - 1);
@@ -63,12 +64,17 @@ static void write_entry(Batch *b, int64_t ts_ms, const char *text, size_t size, 
         b->size = (size_t)(at - b->data);
 }
 
+static bool continues_run(const Batch *b, uint64_t seq) {
+        return b->n_runs > 0 && b->runs[b->n_runs - 1].last + 1 == seq;
+}
+
 static void note_row(Batch *b, uint64_t seq, size_t from, uint32_t points) {
-        if (b->rows == 0) {
-                b->first = seq;
+        if (b->rows == 0)
                 b->from = from;
-        }
-        b->last = seq;
+        if (!continues_run(b, seq))
+                b->runs[b->n_runs++].first = seq;
+        b->runs[b->n_runs - 1].last = seq;
+        b->last_points = points;
         b->rows++;
         b->points += points;
 }
@@ -102,7 +108,7 @@ int batch_add(Batch *b, uint64_t seq, const Row *row, size_t from, int64_t ts_ms
         bool fits = from == 0 && b->size + size <= limit && row->points <= b->max_points - b->points;
         int r;
 
-        if (b->next > 0)
+        if (b->next > 0 || (b->n_runs == BATCH_RUNS_MAX && !continues_run(b, seq)))
                 return 0;
         if (!fits)
                 return b->rows == 0 ? add_part(b, seq, row, from, ts_ms) : 0;
@@ -114,8 +120,27 @@ int batch_add(Batch *b, uint64_t seq, const Row *row, size_t from, int64_t ts_ms
         return 1;
 }
 
+int batch_copy(Batch *b, const char *entry, size_t size, uint32_t points) {
+        int r;
+
+        batch_begin(b, size + 2, size + 2, UINT32_MAX);
+        r = reserve(b, size + 2);
+        if (r < 0)
+                return r;
+        b->data[0] = '[';
+        memcpy(b->data + 1, entry, size);
+        b->size = size + 1;
+        b->points = points;
+        return 0;
+}
+
 const char *batch_payload(Batch *b, size_t *ret_size) {
         b->data[b->size] = ']'; /* every entry reserved a byte for it */
         *ret_size = b->size + 1;
         return b->data;
+}
+
+const char *batch_last_entry(const Batch *b, size_t *ret_size) {
+        *ret_size = b->size - b->last_at;
+        return b->data + b->last_at;
 }

@@ -22,7 +22,8 @@
  * After three trials points are held in any case. A bare close may be the network's doing: the first one in
  * ten minutes halves both rates for some seconds only (`suspect`), the second one is believed.
  *
- * Backlog pacing is a third matter: rows that waited long go at most backlog_rate faster than new ones come.
+ * Backlog pacing is a third matter: rows of the backlog go at most at backlog_rate where the server names no
+ * limits. Where there are limits the backlog leaves in the buckets what new rows will want at the next tick.
  */
 #include <math.h>
 
@@ -35,6 +36,9 @@
 #define PROOF_TIME (10 * USEC_PER_SEC)
 #define PROOF_MARGIN 1.1
 #define TRIALS_MAX 3
+/* seconds of the pace that may go at once */
+#define MESSAGES_BURST 0
+#define POINTS_BURST 1
 #define SLOT_TIME (25 * USEC_PER_MSEC)
 #define FORGET_RATE 1e7
 #define FLOOR_RATE (1.0 / 60)
@@ -165,7 +169,6 @@ static double pace_of(const Learned *d) {
         return d->limit * SHARE;
 }
 
-/* burst: seconds of the pace that may go at once. */
 static void learned_update(Learned *d, double burst, usec_t now) {
         double dt = elapsed_sec(d->updated, now), capacity;
 
@@ -208,15 +211,21 @@ static void learned_try(Learned *d, double failed, double growth, double until, 
 
 void limits_init(Limits *l, double backlog_rate, usec_t now) {
         *l = (Limits){ .backlog_rate = backlog_rate, .backlog_updated = now };
-        learned_free(&l->learned_messages);
-        learned_free(&l->learned_points);
+        learned_free(&l->learned.messages);
+        learned_free(&l->learned.points);
+        l->before = l->learned;
+}
+
+static bool fits_told(const char *text) {
+        return !text || strlen(text) < LIMITS_TOLD_MAX;
 }
 
 int limits_told(Limits *l, const char *telemetry_messages, const char *telemetry_points, usec_t now) {
         Bucket messages, points;
 
         if (bucket_parse(telemetry_messages, SHARE, now, &messages) < 0 ||
-            bucket_parse(telemetry_points, SHARE, now, &points) < 0)
+            bucket_parse(telemetry_points, SHARE, now, &points) < 0 || !fits_told(telemetry_messages) ||
+            !fits_told(telemetry_points))
                 return -EINVAL;
         /* The server's buckets outlive the connection: what we took before is still taken. */
         bucket_update(&l->messages, now);
@@ -228,12 +237,14 @@ int limits_told(Limits *l, const char *telemetry_messages, const char *telemetry
         l->messages = messages;
         l->points = points;
         l->named = messages.n > 0 || points.n > 0;
+        strcpy(l->told_messages, telemetry_messages ?: "");
+        strcpy(l->told_points, telemetry_points ?: "");
         return 0;
 }
 
 static void update(Limits *l, usec_t now) {
-        learned_update(&l->learned_messages, 0, now);
-        learned_update(&l->learned_points, 1, now);
+        learned_update(&l->learned.messages, MESSAGES_BURST, now);
+        learned_update(&l->learned.points, POINTS_BURST, now);
         if (l->backlog_tokens < l->backlog_rate)
                 l->backlog_tokens = fmin(l->backlog_rate,
                                          l->backlog_tokens + elapsed_sec(l->backlog_updated, now) * l->backlog_rate);
@@ -246,15 +257,44 @@ static uint32_t to_count(double v) {
 
 uint32_t limits_max_points(Limits *l, usec_t now) {
         update(l, now);
-        return to_count(fmin(bucket_capacity(&l->points), pace_of(&l->learned_points)));
+        return to_count(fmin(bucket_capacity(&l->points), pace_of(&l->learned.points)));
 }
 
 uint32_t limits_points_now(Limits *l, usec_t now) {
         double learned;
 
         update(l, now);
-        learned = is_free(&l->learned_points) ? INFINITY : l->learned_points.tokens;
+        learned = is_free(&l->learned.points) ? INFINITY : l->learned.points.tokens;
         return to_count(fmin(bucket_tokens(&l->points, now), learned));
+}
+
+/* What may be taken before `seconds` are over so that `need` is there then. */
+static double spare(double tokens, double rate, double capacity, double need, double seconds) {
+        return tokens + rate * seconds - fmin(need, capacity);
+}
+
+static double bucket_spare(Bucket *b, double need, double seconds, usec_t now) {
+        double least = INFINITY;
+
+        bucket_update(b, now);
+        for (unsigned i = 0; i < b->n; i++)
+                least = fmin(least, spare(b->bands[i].tokens, b->bands[i].rate, b->bands[i].capacity, need, seconds));
+        return least;
+}
+
+static double learned_spare(const Learned *d, double burst, double need, double seconds) {
+        return is_free(d) ? INFINITY : spare(d->tokens, pace_of(d), fmax(1, pace_of(d) * burst), need, seconds);
+}
+
+uint32_t limits_spare_points(Limits *l, const LimitsNeed *need, usec_t now) {
+        double seconds = (double)need->until / (double)USEC_PER_SEC, messages, points;
+
+        update(l, now);
+        messages = fmin(bucket_spare(&l->messages, need->messages, seconds, now),
+                        learned_spare(&l->learned.messages, MESSAGES_BURST, need->messages, seconds));
+        points = fmin(bucket_spare(&l->points, need->points, seconds, now),
+                      learned_spare(&l->learned.points, POINTS_BURST, need->points, seconds));
+        return messages < 1 || points < 1 ? 0 : to_count(points);
 }
 
 static usec_t learned_delay(const Learned *d, double n) {
@@ -265,16 +305,20 @@ static bool backlog_paced(const Limits *l) {
         return l->backlog_rate > 0 && !l->named;
 }
 
-usec_t limits_delay(Limits *l, uint32_t points, uint32_t backlog_rows, usec_t now) {
+usec_t limits_delay(Limits *l, uint32_t points, usec_t now) {
         usec_t delay;
 
         update(l, now);
         delay = MAX(bucket_delay(&l->messages, 1, now), bucket_delay(&l->points, points, now));
-        delay = MAX(delay, learned_delay(&l->learned_messages, 1));
-        delay = MAX(delay, learned_delay(&l->learned_points, fmin(points, fmax(1, pace_of(&l->learned_points)))));
-        if (backlog_rows > 0 && backlog_paced(l))
-                delay = MAX(delay, delay_usec(fmin(backlog_rows, fmax(1, l->backlog_rate)) - l->backlog_tokens, l->backlog_rate));
-        return delay;
+        delay = MAX(delay, learned_delay(&l->learned.messages, 1));
+        return MAX(delay, learned_delay(&l->learned.points, fmin(points, fmax(1, pace_of(&l->learned.points)))));
+}
+
+usec_t limits_backlog_delay(Limits *l, uint32_t rows, usec_t now) {
+        update(l, now);
+        if (!backlog_paced(l))
+                return 0;
+        return delay_usec(fmin(rows, fmax(1, l->backlog_rate)) - l->backlog_tokens, l->backlog_rate);
 }
 
 static void note_sent(Limits *l, uint32_t points, usec_t now) {
@@ -293,8 +337,8 @@ void limits_take(Limits *l, uint32_t points, uint32_t backlog_rows, usec_t now) 
         update(l, now);
         bucket_take(&l->messages, 1, now);
         bucket_take(&l->points, points, now);
-        l->learned_messages.tokens -= 1;
-        l->learned_points.tokens -= points;
+        l->learned.messages.tokens -= 1;
+        l->learned.points.tokens -= points;
         l->backlog_tokens -= backlog_rows;
         note_sent(l, points, now);
 }
@@ -310,13 +354,9 @@ void limits_acked(Limits *l, uint32_t points, usec_t now) {
         l->proof_points += points;
         if (now - l->proof_since < PROOF_TIME)
                 return;
-        l->points_proven = fmax(l->points_proven, l->proof_points / elapsed_sec(l->proof_since, now));
+        l->learned.points_proven = fmax(l->learned.points_proven, l->proof_points / elapsed_sec(l->proof_since, now));
         l->proof_since = now;
         l->proof_points = 0;
-}
-
-void limits_credit_rows(Limits *l, uint64_t rows) {
-        l->backlog_tokens += (double)rows;
 }
 
 uint32_t limits_backlog_now(Limits *l, usec_t now) {
@@ -346,63 +386,72 @@ static void measure(const Limits *l, double *ret_messages, double *ret_points) {
                         messages += l->sent[i].messages;
                         points += l->sent[i].points;
                 }
-        *ret_messages = failed_rate(&l->learned_messages, messages, full);
-        *ret_points = failed_rate(&l->learned_points, points, full);
+        *ret_messages = failed_rate(&l->learned.messages, messages, full);
+        *ret_points = failed_rate(&l->learned.points, points, full);
 }
 
 static void hold_or_try_points(Limits *l, double failed, usec_t now) {
-        if (is_held(&l->learned_points) || l->point_trials >= TRIALS_MAX) {
-                learned_hold(&l->learned_points, failed, failed >= 1 ? 1 : FLOOR_RATE, now);
+        if (is_held(&l->learned.points) || l->learned.point_trials >= TRIALS_MAX) {
+                learned_hold(&l->learned.points, failed, failed >= 1 ? 1 : FLOOR_RATE, now);
                 return;
         }
-        l->point_trials++;
-        learned_try(&l->learned_points, failed, GROWTH_TRIAL, 2, now);
+        l->learned.point_trials++;
+        learned_try(&l->learned.points, failed, GROWTH_TRIAL, 2, now);
 }
 
 /* The table at the top. */
 static void learn(Limits *l, double messages, double points, bool cured, usec_t now) {
-        bool held = is_held(&l->learned_messages);
+        bool held = is_held(&l->learned.messages);
 
-        if (held && is_trial(&l->learned_points) && cured) {
-                learned_hold(&l->learned_points, points, 1, now);
-                learned_free(&l->learned_messages);
+        if (held && is_trial(&l->learned.points) && cured) {
+                learned_hold(&l->learned.points, points, 1, now);
+                learned_free(&l->learned.messages);
                 return;
         }
         /* Less than one message a second is no sane limit while a message holds many points. */
-        learned_hold(&l->learned_messages, messages, messages >= 1 || points > 2 * messages ? 1 : FLOOR_RATE, now);
-        if (held && is_free(&l->learned_points) && points <= l->points_proven * PROOF_MARGIN)
+        learned_hold(&l->learned.messages, messages, messages >= 1 || points > 2 * messages ? 1 : FLOOR_RATE, now);
+        if (held && is_free(&l->learned.points) && points <= l->learned.points_proven * PROOF_MARGIN)
                 return;
         hold_or_try_points(l, points, now);
-        l->points_proven = fmin(l->points_proven, points / 2);
+        l->learned.points_proven = fmin(l->learned.points_proven, points / 2);
 }
 
 void limits_failed(Limits *l, bool certain, usec_t now) {
-        bool lately = l->suspected > 0 && now - l->suspected < SUSPECT_TIME;
+        bool lately = l->learned.suspected > 0 && now - l->learned.suspected < SUSPECT_TIME;
         bool cured = l->good_since > 0 && now - l->good_since >= HELD_TIME;
         double messages, points;
 
         update(l, now);
         measure(l, &messages, &points);
-        if (l->suspected > 0 && now - l->suspected > CEILING_TIME)
-                l->point_trials = 0;
-        l->suspected = now;
+        if (!lately)
+                l->before = l->learned;
+        if (l->learned.suspected > 0 && now - l->learned.suspected > CEILING_TIME)
+                l->learned.point_trials = 0;
+        l->learned.suspected = now;
         l->good_since = l->proof_since = l->resumed = 0;
         bucket_drain(&l->messages, now);
         bucket_drain(&l->points, now);
-        if (certain || lately || is_held(&l->learned_messages) || is_held(&l->learned_points)) {
+        if (certain || lately || is_held(&l->learned.messages) || is_held(&l->learned.points)) {
                 learn(l, messages, points, cured, now);
                 return;
         }
-        learned_try(&l->learned_messages, messages, GROWTH_SUSPECT, 1, now);
-        learned_try(&l->learned_points, points, GROWTH_SUSPECT, 1, now);
+        learned_try(&l->learned.messages, messages, GROWTH_SUSPECT, 1, now);
+        learned_try(&l->learned.points, points, GROWTH_SUSPECT, 1, now);
+}
+
+void limits_acquit(Limits *l, usec_t now) {
+        if (l->learned.suspected == 0 || l->learned.suspected == l->before.suspected)
+                return;
+        l->learned = l->before;
+        update(l, now);
 }
 
 double limits_message_pace(Limits *l, usec_t now) {
         update(l, now);
-        return fmin(bucket_rate(&l->messages), pace_of(&l->learned_messages));
+        return fmin(bucket_rate(&l->messages), pace_of(&l->learned.messages));
 }
 
 double limits_point_pace(Limits *l, usec_t now) {
         update(l, now);
-        return fmin(bucket_rate(&l->points), pace_of(&l->learned_points));
+        return fmin(bucket_rate(&l->points), pace_of(&l->learned.points));
 }

@@ -37,16 +37,23 @@ typedef struct Learned {
         usec_t updated;
 } Learned;
 
+typedef struct LimitsLearned {
+        Learned messages, points;
+        unsigned point_trials; /* how often points were let off with a trial in a row */
+        double points_proven;  /* points per second held for ten seconds */
+        usec_t suspected;      /* when a close last looked like a limit; 0: never */
+} LimitsLearned;
+
 #define LIMITS_SLOTS 64
+#define LIMITS_TOLD_MAX 256
 
 typedef struct Limits {
         Bucket messages, points; /* of telemetry, as the server told */
         bool named;              /* it told at least one of them */
-        Learned learned_messages, learned_points;
-        unsigned point_trials; /* how often points were let off with a trial in a row */
-        double points_proven;  /* points per second held for ten seconds */
-        usec_t suspected;      /* when a close last looked like a limit; 0: never */
-        usec_t resumed;        /* first message since then; 0: none */
+        char told_messages[LIMITS_TOLD_MAX], told_points[LIMITS_TOLD_MAX]; /* in its words */
+        LimitsLearned learned;
+        LimitsLearned before; /* the closes that came within ten minutes of each other lately */
+        usec_t resumed;        /* first message since the last close; 0: none */
         usec_t good_since;     /* first acknowledgement since then; 0: none */
         usec_t proof_since;
         double proof_points;
@@ -59,28 +66,40 @@ typedef struct Limits {
         usec_t backlog_updated;
 } Limits;
 
+/* What new rows will want, and when. */
+typedef struct LimitsNeed {
+        double messages, points;
+        usec_t until; /* from now */
+} LimitsNeed;
+
 void limits_init(Limits *l, double backlog_rate, usec_t now);
-/* What the server told (NULL: no such limit), after each connect. -EINVAL: a text is not of the form; nothing changed. */
+/* What the server told (NULL: no such limit), after each connect. -EINVAL: a text is not of the form, or too long; nothing
+ * changed. */
 _must_check_ int limits_told(Limits *l, const char *telemetry_messages, const char *telemetry_points, usec_t now);
 
 /* Most points that one message may hold; UINT32_MAX: any number. */
 uint32_t limits_max_points(Limits *l, usec_t now);
 /* Points that could go right now, at least 1. */
 uint32_t limits_points_now(Limits *l, usec_t now);
-/* How long a message of so many points must wait; 0: it may go. backlog_rows: of it, rows that waited long. */
-usec_t limits_delay(Limits *l, uint32_t points, uint32_t backlog_rows, usec_t now);
+/* Points that a message of the backlog may hold so that what new rows need will be there; 0: no message. */
+uint32_t limits_spare_points(Limits *l, const LimitsNeed *need, usec_t now);
+/* How long a message of so many points must wait; 0: it may go. */
+usec_t limits_delay(Limits *l, uint32_t points, usec_t now);
+/* How long backlog pacing makes so many rows wait beside. */
+usec_t limits_backlog_delay(Limits *l, uint32_t rows, usec_t now);
+/* backlog_rows: of the message, where it is of the backlog. */
 void limits_take(Limits *l, uint32_t points, uint32_t backlog_rows, usec_t now);
 /* A message of so many points was acknowledged. */
 void limits_acked(Limits *l, uint32_t points, usec_t now);
 
-/* New rows came in: the backlog may go that much faster, so that it shrinks by backlog_rate in any case. */
-void limits_credit_rows(Limits *l, uint64_t rows);
 /* Rows that backlog pacing lets through now. */
 uint32_t limits_backlog_now(Limits *l, usec_t now);
 void limits_reset_backlog(Limits *l, usec_t now); /* after a connect */
 
 /* The server closed the connection on us. certain: it said why; otherwise it only looks so. */
 void limits_failed(Limits *l, bool certain, usec_t now);
+/* It did so for another reason, each time of late: what was learned from that is forgotten. */
+void limits_acquit(Limits *l, usec_t now);
 /* The pace in force, per second; INFINITY: none. */
 double limits_message_pace(Limits *l, usec_t now);
 double limits_point_pace(Limits *l, usec_t now);

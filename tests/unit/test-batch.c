@@ -21,6 +21,11 @@ static void assert_payload(Batch *b, const char *expected) {
         assert_memory_equal(data, expected, size);
 }
 
+static void assert_runs(const Batch *b, const RowRun *runs, unsigned n) {
+        assert_int_equal(b->n_runs, n);
+        assert_memory_equal(b->runs, runs, n * sizeof(RowRun));
+}
+
 static void test_rows(void **state) {
         Row a = row_of("{\"a\":1.5}", 1), c = row_of("{\"b\":2,\"c\":\"x\"}", 2);
         Batch b = { 0 };
@@ -30,8 +35,7 @@ static void test_rows(void **state) {
         assert_int_equal(batch_add(&b, 7, &a, 0, 1700000000123), 1);
         assert_int_equal(batch_add(&b, 9, &c, 0, -5), 1);
         assert_payload(&b, "[{\"ts\":1700000000123,\"values\":{\"a\":1.5}},{\"ts\":-5,\"values\":{\"b\":2,\"c\":\"x\"}}]");
-        assert_int_equal(b.first, 7);
-        assert_int_equal(b.last, 9);
+        assert_runs(&b, (const RowRun[]){ { 7, 7 }, { 9, 9 } }, 2);
         assert_int_equal(b.rows, 2);
         assert_int_equal(b.points, 3);
         assert_int_equal(b.next, 0);
@@ -56,7 +60,7 @@ static void test_size_is_kept(void **state) {
                 while ((r = batch_add(&b, seq, &a, 0, INT64_MIN)) == 1)
                         seq++;
                 assert_int_equal(r, 0);
-                assert_int_equal(b.last, seq - 1);
+                assert_runs(&b, &(RowRun){ 1, seq - 1 }, 1);
                 assert_int_equal(b.next, 0);
                 batch_payload(&b, &size);
                 assert_true(size <= max || b.rows == 1);
@@ -74,7 +78,7 @@ static void test_points_are_kept(void **state) {
         assert_int_equal(batch_add(&b, 1, &a, 0, 1), 1);
         assert_int_equal(batch_add(&b, 2, &a, 0, 1), 1);
         assert_int_equal(batch_add(&b, 3, &a, 0, 1), 0);
-        assert_int_equal(b.last, 2);
+        assert_runs(&b, &(RowRun){ 1, 2 }, 1);
         assert_int_equal(b.points, 6);
         batch_done(&b);
 }
@@ -89,8 +93,7 @@ static void test_cut_by_points(void **state) {
         batch_begin(&b, 1000, 1000, 2);
         assert_int_equal(batch_add(&b, 4, &a, 0, 10), 0);
         assert_payload(&b, "[{\"ts\":10,\"values\":{\"a\":1,\"b\":2}}]");
-        assert_int_equal(b.first, 4);
-        assert_int_equal(b.last, 4);
+        assert_runs(&b, &(RowRun){ 4, 4 }, 1);
         assert_true(b.next > 0);
         assert_int_equal(batch_add(&b, 5, &c, 0, 11), 0); /* a part ends the batch */
         from = b.next;
@@ -139,9 +142,57 @@ static void test_cut_by_size(void **state) {
         batch_done(&b);
 }
 
+/* Numbers with holes: the batch ends when its runs are used up, and not before. */
+static void test_runs(void **state) {
+        Row a = row_of("{\"a\":1}", 1);
+        uint64_t seq = 10;
+        Batch b = { 0 };
+
+        (void)state;
+        batch_begin(&b, 100000, 100000, UINT32_MAX);
+        for (unsigned i = 0; i < BATCH_RUNS_MAX; i++, seq += 2) {
+                assert_int_equal(batch_add(&b, seq++, &a, 0, 1), 1);
+                assert_int_equal(batch_add(&b, seq++, &a, 0, 1), 1);
+        }
+        assert_int_equal(batch_add(&b, seq, &a, 0, 1), 0);
+        assert_int_equal(b.rows, 2 * BATCH_RUNS_MAX);
+        assert_int_equal(batch_add(&b, seq - 2, &a, 0, 1), 1); /* the last run goes on */
+        assert_int_equal(b.n_runs, BATCH_RUNS_MAX);
+        assert_int_equal(b.runs[0].first, 10);
+        assert_int_equal(b.runs[0].last, 11);
+        assert_int_equal(b.runs[BATCH_RUNS_MAX - 1].last, seq - 2);
+        batch_done(&b);
+}
+
+static void test_copy(void **state) {
+        Row a = row_of("{\"a\":1}", 1), c = row_of("{\"b\":2,\"c\":3}", 2);
+        Batch b = { 0 }, again = { 0 };
+        const char *entry;
+        size_t size;
+
+        (void)state;
+        batch_begin(&b, 1000, 1000, UINT32_MAX);
+        assert_int_equal(batch_add(&b, 1, &a, 0, 5), 1);
+        entry = batch_last_entry(&b, &size);
+        assert_int_equal(size, strlen("{\"ts\":5,\"values\":{\"a\":1}}"));
+        assert_memory_equal(entry, "{\"ts\":5,\"values\":{\"a\":1}}", size);
+        assert_int_equal(batch_add(&b, 2, &c, 0, 6), 1);
+        assert_int_equal(b.last_points, 2);
+        entry = batch_last_entry(&b, &size);
+        assert_int_equal(batch_copy(&again, entry, size, b.last_points), 0);
+        assert_payload(&again, "[{\"ts\":6,\"values\":{\"b\":2,\"c\":3}}]");
+        assert_int_equal(again.rows, 0);
+        assert_int_equal(again.n_runs, 0);
+        assert_int_equal(again.points, 2);
+        batch_done(&b);
+        batch_done(&again);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_rows),
+                cmocka_unit_test(test_runs),
+                cmocka_unit_test(test_copy),
                 cmocka_unit_test(test_size_is_kept),
                 cmocka_unit_test(test_points_are_kept),
                 cmocka_unit_test(test_cut_by_points),

@@ -7,7 +7,8 @@
 
 #include <cmocka.h>
 
-#include "tb/limits.h"
+#include "tb/limits-text.h"
+#include "tb/share.h"
 
 #define SEC USEC_PER_SEC
 #define MINUTE (60 * SEC)
@@ -60,17 +61,17 @@ static void test_told(void **state) {
         (void)state;
         limits_init(&l, 0, 0);
         assert_int_equal(limits_max_points(&l, 0), UINT32_MAX);
-        assert_int_equal(limits_delay(&l, 100000, 0, 0), 0);
+        assert_int_equal(limits_delay(&l, 100000, 0), 0);
         assert_int_equal(limits_told(&l, "10:1", "bad", 0), -EINVAL);
         assert_false(l.named);
         assert_int_equal(limits_told(&l, "10:1", "20:1,300:60", 0), 0);
         assert_int_equal(limits_max_points(&l, 0), 16);
         limits_take(&l, 16, 0, 0);
-        assert_true(limits_delay(&l, 16, 0, 0) >= SEC);
+        assert_true(limits_delay(&l, 16, 0) >= SEC);
         assert_int_equal(limits_points_now(&l, 0), 1);
         /* told again after a reconnect: the tokens taken stay taken */
         assert_int_equal(limits_told(&l, "10:1", "20:1,300:60", 0), 0);
-        assert_true(limits_delay(&l, 16, 0, 0) >= SEC);
+        assert_true(limits_delay(&l, 16, 0) >= SEC);
         assert_true(fabs(limits_message_pace(&l, 0) - 8) < 1e-9);
         assert_true(fabs(limits_point_pace(&l, 0) - 4) < 1e-9);
 }
@@ -121,7 +122,7 @@ static void sim_send(Sim *s) {
         if (s->waited)
                 most = MIN(most, limits_points_now(&s->limits, s->now));
         rows = MIN(MIN(waiting, (uint64_t)300), MAX((uint64_t)1, (uint64_t)(most / k)));
-        delay = limits_delay(&s->limits, (uint32_t)rows * k, 0, s->now);
+        delay = limits_delay(&s->limits, (uint32_t)rows * k, s->now);
         if (delay > 0) {
                 s->blocked = s->now + delay;
                 s->waited = true;
@@ -236,7 +237,7 @@ static void test_failure_halves(void **state) {
         limits_failed(&l, true, 11 * SEC);
         assert_true(fabs(limits_message_pace(&l, 11 * SEC) - 8) < 0.5); /* 80 % of the half of 20 */
         assert_true(fabs(limits_point_pace(&l, 11 * SEC) - 80) < 5);
-        assert_true(limits_delay(&l, 1, 0, 11 * SEC) > 100 * USEC_PER_MSEC);
+        assert_true(limits_delay(&l, 1, 11 * SEC) > 100 * USEC_PER_MSEC);
         assert_true(limits_max_points(&l, 11 * SEC) <= 80);
         assert_true(limits_message_pace(&l, 5 * 3600 * SEC) <= 16);    /* 80 % of what failed, for six hours */
         assert_true(limits_message_pace(&l, 5 * 3600 * SEC) > 15);
@@ -251,17 +252,150 @@ static void test_backlog(void **state) {
         limits_init(&l, 2000, SEC);
         limits_reset_backlog(&l, SEC);
         for (usec_t t = SEC; t < 11 * SEC; t += 10 * USEC_PER_MSEC) {
-                limits_credit_rows(&l, 5); /* 500 rows a second come in meanwhile */
-                while (limits_delay(&l, 300, 300, t) == 0) {
+                limits_take(&l, 100, 0, t); /* new rows come beside it, and are not held up */
+                while (limits_backlog_delay(&l, 300, t) == 0) {
+                        assert_int_equal(limits_delay(&l, 300, t), 0);
                         limits_take(&l, 300, 300, t);
                         sent += 300;
                 }
-                assert_int_equal(limits_delay(&l, 300, 0, t), 0); /* new rows are not held up */
         }
-        assert_true(sent > 24000 && sent <= 25000);
+        assert_true(sent > 19000 && sent <= 20000);
         assert_int_equal(limits_told(&l, NULL, "1000000:1", 11 * SEC), 0); /* a server that names limits needs no such care */
-        assert_int_equal(limits_delay(&l, 300, 300, 11 * SEC), 0);
+        assert_int_equal(limits_backlog_delay(&l, 300, 11 * SEC), 0);
         assert_int_equal(limits_backlog_now(&l, 11 * SEC), UINT32_MAX);
+}
+
+/* The backlog drains at all of the pace, and yet each second's new rows find their tokens at once. */
+static void test_spare(void **state) {
+        uint64_t backlog = 0;
+        Limits l;
+
+        (void)state;
+        limits_init(&l, 2000, 0);
+        assert_int_equal(limits_told(&l, "100:1", "1000:1", 0), 0);
+        for (usec_t t = 0; t < 60 * SEC; t += 5 * USEC_PER_MSEC) {
+                LimitsNeed need = { .messages = 1, .points = 100, .until = SEC - t % SEC };
+                uint32_t spare = limits_spare_points(&l, &need, t);
+
+                if (t % SEC == 0) {
+                        assert_int_equal(limits_delay(&l, 100, t), 0);
+                        limits_take(&l, 100, 0, t);
+                        continue;
+                }
+                spare = MIN(spare, 270u);
+                if (spare >= 40 && limits_delay(&l, spare, t) == 0) {
+                        limits_take(&l, spare, spare, t);
+                        backlog += spare;
+                }
+        }
+        assert_true(backlog > 690 * 60 && backlog <= 700 * 60 + 800);
+        limits_init(&l, 0, 0);
+        assert_int_equal(limits_spare_points(&l, &(LimitsNeed){ .points = 1e9, .messages = 1e9 }, 0), UINT32_MAX);
+}
+
+static void fail_three_times(Limits *l, usec_t from) {
+        for (usec_t t = from; t < from + 60 * SEC; t += 20 * SEC) {
+                for (int i = 0; i < 10; i++)
+                        limits_take(l, 300, 0, t + (usec_t)i);
+                limits_failed(l, false, t + SEC);
+        }
+}
+
+static void test_acquit(void **state) {
+        Limits l, learned;
+
+        (void)state;
+        limits_init(&l, 0, SEC);
+        fail_three_times(&l, 10 * SEC);
+        assert_true(limits_message_pace(&l, 80 * SEC) < 10);
+        limits_acquit(&l, 80 * SEC);
+        assert_true(isinf(limits_message_pace(&l, 80 * SEC)));
+        assert_true(isinf(limits_point_pace(&l, 80 * SEC)));
+        limits_take(&l, 20, 0, 100 * SEC); /* what was learned before stays */
+        limits_failed(&l, true, 101 * SEC);
+        learned = l;
+        fail_three_times(&l, 3600 * SEC);
+        limits_acquit(&l, 3700 * SEC);
+        limits_acquit(&l, 3701 * SEC);
+        assert_true(limits_message_pace(&l, 3701 * SEC) == limits_message_pace(&learned, 3701 * SEC));
+        assert_true(limits_point_pace(&l, 3701 * SEC) == limits_point_pace(&learned, 3701 * SEC));
+}
+
+static void test_text(void **state) {
+        static const char whole[] = "tbagent-limits 1\nserver a\ntold 100:1 -\nmessages 5 inf 0 1.5 inf 7\n"
+                                    "points inf inf 0 1 inf 0\ntrials 1 2.5 3\n";
+        static const char *const bad[] = {
+                "", "tbagent-limits 2\nserver a\n", "tbagent-limits 1\nserver a\ntold x -\n",
+                "tbagent-limits 1\nserver a\ntold 100:1 -\nmessages 5 inf 0 1.5 inf 7\n",
+                "tbagent-limits 1\nserver a\ntold - -\nmessages -5 inf 0 1.5 inf 7\npoints inf inf 0 1 inf 0\ntrials 1 2.5 3\n",
+                "tbagent-limits 1\nserver a\ntold - -\nmessages nan inf 0 1.5 inf 7\npoints inf inf 0 1 inf 0\ntrials 1 2.5 3\n",
+                "tbagent-limits 1\nserver a\ntold - -\nmessages 5 inf 0 3 inf 7\npoints inf inf 0 1 inf 0\ntrials 1 2.5 3\n",
+                "tbagent-limits 1\nserver a\ntold - -\nmessages 5 inf 0 1 inf 99999999999\npoints inf inf 0 1 inf 0\ntrials 1 2.5 3\n",
+                "tbagent-limits 1\nserver a\ntold - -\nmessages 5 inf 0 1 inf 7 8\npoints inf inf 0 1 inf 0\ntrials 1 2.5 3\n",
+        };
+        char text[LIMITS_TEXT_MAX];
+        Limits l, again;
+        size_t size;
+
+        (void)state;
+        limits_init(&l, 0, SEC);
+        assert_int_equal(limits_told(&l, "100:1,3000:60", NULL, SEC), 0);
+        fail_three_times(&l, 10 * SEC);
+        size = limits_write(&l, "mqtt://a:1883", text);
+        assert_true(size > 100 && strlen(text) == size);
+        limits_init(&again, 0, 80 * SEC);
+        assert_int_equal(limits_read(&again, text, "mqtt://b:1883", 80 * SEC), -ENOENT);
+        assert_true(isinf(limits_message_pace(&again, 80 * SEC)));
+        assert_int_equal(limits_read(&again, text, "mqtt://a:1883", 80 * SEC), 0);
+        assert_true(again.named);
+        assert_true(fabs(limits_message_pace(&again, 90 * SEC) - limits_message_pace(&l, 90 * SEC)) < 1e-6);
+        assert_true(fabs(limits_point_pace(&again, 90 * SEC) - limits_point_pace(&l, 90 * SEC)) < 1e-6);
+        assert_true(bucket_tokens(&again.messages, 80 * SEC) <= 0); /* the daemon before may have used it up */
+        assert_true(limits_write(&again, "mqtt://a:1883", text) > 0);
+        for (size_t i = 0; i < ELEMENTS(bad); i++) {
+                limits_init(&again, 0, SEC);
+                assert_int_equal(limits_read(&again, bad[i], "a", SEC), -EBADMSG);
+                assert_false(again.named);
+                assert_true(isinf(limits_message_pace(&again, SEC)));
+        }
+        for (size_t n = 0; n < sizeof(whole) - 1; n++) { /* cut anywhere */
+                char cut[sizeof(whole)];
+
+                memcpy(cut, whole, n);
+                cut[n] = 0;
+                limits_init(&again, 0, SEC);
+                assert_int_equal(limits_read(&again, cut, "a", SEC), -EBADMSG);
+        }
+        assert_int_equal(limits_read(&again, whole, "a", SEC), 0);
+}
+
+static void test_share(void **state) {
+        const double messages = 80, points = 800;
+        unsigned live = 0, backlog = 0, first = 0;
+        Share s = { 0 };
+
+        (void)state;
+        for (int i = 0; i < 1000; i++) {
+                if (!share_is_backlogs(&s, messages, points)) {
+                        share_live(&s, 100, messages, points);
+                        live++;
+                        first += backlog == 0;
+                } else {
+                        share_backlog(&s, 100, messages, points);
+                        backlog++;
+                }
+        }
+        assert_in_range(first, 9, 10); /* a second's worth ahead */
+        assert_in_range(live, 800, 810);
+        for (int i = 0; i < 1000; i++) /* nothing is saved up */
+                share_backlog(&s, 100, messages, points);
+        for (live = 0; !share_is_backlogs(&s, messages, points); live++)
+                share_live(&s, 100, messages, points);
+        assert_in_range(live, 15, 25);
+        for (int i = 0; i < 1000; i++) {
+                assert_false(share_is_backlogs(&s, INFINITY, INFINITY) && i > 0);
+                share_live(&s, 1000, INFINITY, INFINITY);
+        }
 }
 
 int main(void) {
@@ -272,6 +406,10 @@ int main(void) {
                 cmocka_unit_test(test_failure_halves),
                 cmocka_unit_test(test_one_bare_close),
                 cmocka_unit_test(test_backlog),
+                cmocka_unit_test(test_spare),
+                cmocka_unit_test(test_acquit),
+                cmocka_unit_test(test_text),
+                cmocka_unit_test(test_share),
                 cmocka_unit_test(test_hidden_limits),
         };
 
