@@ -14,8 +14,9 @@
  * A wall clock that is slewed to the truth (by timesyncd below 0.4 s, by chrony below what makestep says) was
  * wrong by so much before, and so are rows of that time: the offset is one and the same.
  *
- * Trust holds for the boot, not for the process: `keep` names a file on a tmpfs with boot id and offset, so
- * that a daemon that comes back after its NTP client went silent has the same time as before.
+ * Both hold for the boot, not for the process: `keep` names a file on a tmpfs with the boot id and the offset
+ * ("-" where it gave up), so that a daemon that comes back after its NTP client went silent has the same time as
+ * before, and one without any does not wait again.
  */
 #include <inttypes.h>
 #include <limits.h>
@@ -38,7 +39,7 @@ struct Clock {
         Era era;
         ClockSource *source; /* NULL: trusted */
         StepWatch *watch;
-        LoopTimer *timer; /* `wait`, or the first turn of a clock that was trusted at the start */
+        LoopTimer *timer; /* `wait`, or the first turn where everything was known at the start */
         const char *why;  /* to be told there */
         bool gave_up;
 };
@@ -97,24 +98,32 @@ static int64_t measure(const Clock *c) {
         return (offset + 500) % 1000 < 0 ? ms - 1 : ms;
 }
 
-static void keep_trust(const Clock *c) {
+static void keep_state(const Clock *c) {
         char text[BOOT_ID_TEXT + 32];
-        int n = snprintf(text, sizeof(text), "%s %" PRId64 "\n", c->boot_id, c->era.offset_ms);
+        int n;
 
-        if (c->keep && c->boot_id[0] && !c->params.always_trusted)
-                (void)!file_replace(c->keep, text, (size_t)n, 0600);
+        if (!c->keep || !c->boot_id[0] || c->params.always_trusted)
+                return;
+        if (clock_is_trusted(c))
+                n = snprintf(text, sizeof(text), "%s %" PRId64 "\n", c->boot_id, c->era.offset_ms);
+        else
+                n = snprintf(text, sizeof(text), "%s -\n", c->boot_id);
+        (void)!file_replace(c->keep, text, (size_t)n, 0600);
 }
 
-/* Was it trusted before in this boot? */
-static bool recall_trust(Clock *c) {
+/* How was it before in this boot? true: trusted. */
+static bool recall_state(Clock *c) {
         _cleanup_(freep) char *text = NULL;
         size_t n = strlen(c->boot_id);
-        int64_t offset, now = measure(c);
+        int64_t offset, now = c->era.offset_ms;
 
-        if (!c->keep || n == 0 || file_read(c->keep, 128, &text, NULL) < 0 || strncmp(text, c->boot_id, n) != 0 ||
-            sscanf(text + n, " %" SCNd64, &offset) != 1)
+        if (!c->keep || n == 0 || file_read(c->keep, 128, &text, NULL) < 0 || strncmp(text, c->boot_id, n) != 0)
                 return false;
-        c->era.offset_ms = now > offset - STEP_MIN && now < offset + STEP_MIN ? offset : now;
+        c->gave_up = streq(text + n, " -\n");
+        if (sscanf(text + n, " %" SCNd64, &offset) != 1)
+                return false;
+        if (now > offset - STEP_MIN && now < offset + STEP_MIN)
+                c->era.offset_ms = offset;
         return true;
 }
 
@@ -122,7 +131,7 @@ static void set_era(Clock *c, int64_t offset_ms, ClockQuality quality) {
         c->era.offset_ms = offset_ms;
         c->era.quality = quality;
         if (quality == CLOCK_TRUSTED)
-                keep_trust(c);
+                keep_state(c);
         if (c->params.events.era)
                 c->params.events.era(c->params.userdata, &c->era);
 }
@@ -148,6 +157,7 @@ static void on_timer(void *userdata) {
                 return;
         }
         c->gave_up = true;
+        keep_state(c);
         if (c->params.events.gave_up)
                 c->params.events.gave_up(c->params.userdata);
 }
@@ -181,7 +191,7 @@ static int find_trust(Clock *c) {
         c->era.offset_ms = measure(c);
         if (c->params.always_trusted)
                 c->why = "the configuration says so";
-        else if (recall_trust(c))
+        else if (recall_state(c))
                 c->why = "it was so before in this boot";
         else {
                 r = clock_source_new(&c->source, &p);
@@ -193,7 +203,7 @@ static int find_trust(Clock *c) {
                 return 0;
         c->source = clock_source_free(c->source);
         c->era.quality = CLOCK_TRUSTED;
-        keep_trust(c);
+        keep_state(c);
         return 0;
 }
 
@@ -217,7 +227,7 @@ int clock_new(Clock **ret, const ClockParams *params) {
                 r = find_trust(c);
         if (r < 0)
                 return r;
-        loop_timer_arm_in(c->timer, c->why ? 0 : params->wait, 100 * USEC_PER_MSEC);
+        loop_timer_arm_in(c->timer, c->why || c->gave_up ? 0 : params->wait, 100 * USEC_PER_MSEC);
         *ret = TAKE_PTR(c);
         return 0;
 }

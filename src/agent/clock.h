@@ -22,7 +22,7 @@ typedef struct ClockParams {
         bool always_trusted; /* clock = "system" */
         usec_t wait;         /* wait_for_clock: after it the estimate has to do */
         const char *root;    /* "", NULL or a folder that stands for / in tests: /run/systemd/timesync, /sys/class/rtc, boot_id */
-        const char *keep;    /* a file on a tmpfs: keeps trust over a restart of the daemon; NULL: none */
+        const char *keep;    /* a file on a tmpfs: keeps trust, and that it gave up, over a restart of the daemon; NULL: none */
         bool ask_bus;        /* ask org.freedesktop.timedate1, too */
         ClockEvents events;  /* functions may be NULL; none is called before the first turn of the loop */
         void *userdata;

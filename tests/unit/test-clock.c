@@ -308,6 +308,31 @@ static void trust_is_for_the_boot(void **state) {
         assert_false(clock_is_trusted(w->clock));
 }
 
+static void nobody_waits_twice(void **state) {
+        World *w = *state;
+        char keep[PATH_MAX];
+        ClockParams p = params(w);
+
+        snprintf(keep, sizeof(keep), "%s/clock", w->root);
+        p.keep = keep;
+        start_with(w, p);
+        advance(w, 121 * SEC);
+        assert_int_equal(w->gave_up, 1);
+        start_with(w, p);
+        assert_true(clock_may_estimate(w->clock));
+        assert_int_equal(w->gave_up, 0);
+        advance(w, SEC);
+        assert_int_equal(w->gave_up, 1);
+        assert_false(clock_is_trusted(w->clock));
+        tree_put(w->root, STAMP, "");
+        advance(w, SEC);
+        expect_trusted(w, "systemd-timesyncd has synchronized it", OFFSET);
+        tree_put(w->root, STAMP, NULL);
+        start_with(w, p);
+        expect_trusted(w, "it was so before in this boot", OFFSET);
+        assert_int_equal(w->gave_up, 0);
+}
+
 static void what_the_configuration_says_is_not_kept(void **state) {
         World *w = *state;
         char keep[PATH_MAX];
@@ -592,6 +617,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(a_step_after_trust_begins_an_era, setup, teardown),
                 cmocka_unit_test_setup_teardown(little_jumps_gather_until_they_matter, setup, teardown),
                 cmocka_unit_test_setup_teardown(trust_is_for_the_boot, setup, teardown),
+                cmocka_unit_test_setup_teardown(nobody_waits_twice, setup, teardown),
                 cmocka_unit_test_setup_teardown(what_the_configuration_says_is_not_kept, setup, teardown),
                 cmocka_unit_test_setup_teardown(each_boot_has_its_id, setup, teardown),
                 cmocka_unit_test(the_real_clocks),
