@@ -22,7 +22,7 @@
 #include "base/log.h"
 
 #define MAGIC "tbastate"
-#define VERSION 1
+#define FORMAT 1
 #define WRITE_EVERY (20 * USEC_PER_MSEC)
 #define RETRY_AFTER (10 * USEC_PER_SEC)
 
@@ -60,7 +60,7 @@ static uint64_t checksum(const uint8_t *bytes, size_t size) {
 }
 
 static int file_make(File *ret, uint64_t number, const void *data, size_t size) {
-        Header h = { .version = htole32(VERSION), .size = htole32((uint32_t)size), .number = htole64(number) };
+        Header h = { .version = htole32(FORMAT), .size = htole32((uint32_t)size), .number = htole64(number) };
         uint8_t *bytes = malloc(sizeof(h) + size);
 
         if (!bytes)
@@ -84,7 +84,7 @@ static const char *file_fault(const uint8_t *bytes, size_t size) {
         memcpy(&h, bytes, sizeof(h));
         if (memcmp(h.magic, MAGIC, sizeof(h.magic)) != 0)
                 return "it is not tbagent's";
-        if (le32toh(h.version) != VERSION)
+        if (le32toh(h.version) != FORMAT)
                 return "another version of tbagent wrote it";
         if (le32toh(h.size) != size - sizeof(h))
                 return "it is torn";
