@@ -371,6 +371,15 @@ int segment_build(SegmentBlock *b, const uint8_t *records, uint8_t **ret) {
         return 0;
 }
 
+int segment_void(int fd, const SegmentBlock *b) {
+        static const uint8_t zeros[ALIGN];
+        int r = segment_write(fd, b->at, zeros, sizeof(zeros));
+
+        if (r == 0 && b->state == BLOCK_WHOLE)
+                r = segment_write(fd, b->end - SEGMENT_BLOCK_HEADER_SIZE, zeros, sizeof(zeros));
+        return r;
+}
+
 /* ---- reading */
 
 void segment_reader_init(SegmentReader *r, int fd, uint64_t from, uint64_t end) {

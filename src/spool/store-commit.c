@@ -302,6 +302,7 @@ int disk_commit(Disk *d, const StoreBlock *blocks, size_t n, uint64_t spare_firs
                 r = attempt(&c, blocks, n);
                 if (r == 0) {
                         d->commits++;
+                        d->file_failed = false;
                         disk_set_state(d, STORE_OK, TEXT_OK);
                         return 0;
                 }

@@ -19,6 +19,16 @@ static int make_folders(const Disk *d, char *path) {
         return r;
 }
 
+/* What became of a file is not said where segments cannot be written either. */
+static void say(Disk *d, const char *path, int error) {
+        if (error < 0 && d->state == STORE_OK)
+                disk_set_failed(d, path, error);
+        else if (error >= 0 && d->file_failed) {
+                d->file_failed = false;
+                disk_set_state(d, STORE_OK, TEXT_OK);
+        }
+}
+
 void disk_replace_file(Disk *d, const char *name, const void *data, size_t size, mode_t mode) {
         _cleanup_(freep) char *path = NULL;
         int r;
@@ -33,8 +43,7 @@ void disk_replace_file(Disk *d, const char *name, const void *data, size_t size,
         }
         if (r > 0)
                 d->bytes_written += size;
-        if (r < 0)
-                disk_set_failed(d, path, r);
+        say(d, path, r);
 }
 
 /* A line that a power cut tore does not take the next one with it. */
@@ -84,6 +93,5 @@ void disk_append_line(Disk *d, const char *name, const char *line, size_t max_si
                         r = append_line(path, line, max_size, &written);
         }
         d->bytes_written += written;
-        if (r < 0)
-                disk_set_failed(d, path, r);
+        say(d, path, r);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is kept in memory: one Shelf for each file, not a word of the blocks in it, as a store may hold
  * hundreds of thousands of them. */
+#include <fcntl.h>
 #include <stdio.h>
 
 #include "spool/store-inside.h"
@@ -78,8 +79,11 @@ void disk_remove_shelf(Disk *d, size_t i) {
 void disk_lose_shelf(Disk *d, size_t i, const char *why) {
         const Shelf *s = &d->shelves[i];
 
-        if (s->rows > 0 && s->last > d->acked)
-                disk_tell_lost(d, MAX(s->name, d->acked + 1), s->last, s->rows, s->points, s->from_ms, s->to_ms, why);
+        if (s->rows > 0 && s->last > d->acked) {
+                uint64_t rows = d->acked > s->base ? MIN(s->rows, s->last - d->acked) : s->rows;
+
+                disk_tell_lost(d, MAX(s->name, d->acked + 1), s->last, rows, s->points * rows / s->rows, s->from_ms, s->to_ms, why);
+        }
         disk_remove_shelf(d, i);
 }
 
@@ -159,7 +163,7 @@ Era disk_resolve_era(Disk *d, const Era *era) {
         return resolved;
 }
 
-/* ---- damage that was told */
+/* ---- damage that was told, where the file could not be told so */
 
 bool disk_is_damaged(const Disk *d, uint64_t first) {
         for (size_t i = 0; i < d->n_damaged; i++)
@@ -168,16 +172,19 @@ bool disk_is_damaged(const Disk *d, uint64_t first) {
         return false;
 }
 
-void disk_mark_damaged(Disk *d, uint64_t first) {
+void disk_mark_damaged(Disk *d, uint64_t shelf, const SegmentBlock *b) {
+        _cleanup_(closep) int fd = segment_open(d->folder, shelf, O_WRONLY);
         uint64_t *larger;
 
+        if (fd >= 0 && segment_void(fd, b) == 0)
+                return;
         if (d->n_damaged == DAMAGED_MAX)
                 return;
         larger = reallocarray(d->damaged, d->n_damaged + 1, sizeof(*d->damaged));
         if (!larger)
                 return;
         d->damaged = larger;
-        larger[d->n_damaged++] = first;
+        larger[d->n_damaged++] = b->first;
 }
 
 /* ---- news */
@@ -250,7 +257,8 @@ void disk_set_failed(Disk *d, const char *path, int error) {
         char text[sizeof(d->text)];
         bool full = error == -ENOSPC || error == -EDQUOT;
 
-        snprintf(text, sizeof(text), "cannot write %.80s: %s%s; new rows wait in memory", path, strerrordesc_np(-error) ?: "?",
-                 advice(error));
+        snprintf(text, sizeof(text), "cannot write %.80s: %s%s%s", path, strerrordesc_np(-error) ?: "?", advice(error),
+                 path == d->folder ? "; new rows wait in memory" : "");
+        d->file_failed = path != d->folder;
         disk_set_state(d, full ? STORE_FULL : STORE_FAILED, text);
 }

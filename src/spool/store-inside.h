@@ -72,6 +72,7 @@ typedef struct Disk {
         } cursor;
         StoreState state;
         char text[192];
+        bool file_failed; /* the state is not about segments */
         uint64_t bytes_written, commits, evicted;
         NewsList news;
 } Disk;
@@ -114,7 +115,8 @@ BootEra *disk_find_era(Disk *d, const uint8_t boot_id[static BOOT_ID_SIZE], bool
 /* The block's own, or the one that became known later. */
 Era disk_resolve_era(Disk *d, const Era *era);
 
-void disk_mark_damaged(Disk *d, uint64_t first);
+/* Neither this process nor a later one counts it again. */
+void disk_mark_damaged(Disk *d, uint64_t shelf, const SegmentBlock *b);
 bool disk_is_damaged(const Disk *d, uint64_t first);
 void disk_tell_lost(Disk *d, uint64_t first, uint64_t last, uint64_t rows, uint64_t points, int64_t from_ms, int64_t to_ms,
                     const char *why);
@@ -151,4 +153,5 @@ int disk_above(int fd, const SegmentBlock *b, uint64_t above, uint64_t *ret_rows
 void disk_times(Disk *d, const SegmentBlock *b, int64_t *ret_from_ms, int64_t *ret_to_ms);
 /* Counts a shelf anew and tells what it does not hold any more. -errno: it cannot be read at all; nothing changed. */
 int disk_recount(Disk *d, size_t i);
+/* It cannot be read; its rows above the position are lost. */
 void disk_lose_block(Disk *d, Shelf *s, int fd, const SegmentBlock *b);

@@ -170,6 +170,7 @@ static void count_damaged(Disk *d, int fd, const SegmentBlock *b, StoreFound *fo
         estimated = disk_above(fd, b, d->acked, &rows, &points);
         if (estimated && d->known_last != 0)
                 return; /* the ring knows how many there should be */
+        found->damaged_rows += rows;
         found->damaged_points += points;
         disk_times(d, b, &from_ms, &to_ms);
         disk_tell_lost(d, MAX(b->first, d->acked + 1), b->last, rows, points, from_ms, to_ms, WHY_DAMAGED);
@@ -197,7 +198,8 @@ static void count_torn(Disk *d, size_t i, StoreFound *found) {
         while (walk_next(&w, &b) > 0)
                 if (b.state == BLOCK_TORN) {
                         count_damaged(d, w.fd, &b, found);
-                        disk_mark_damaged(d, b.first);
+                        if (i < d->n - 1) /* there it is cut off */
+                                disk_mark_damaged(d, d->shelves[i].name, &b);
                 }
         walk_end(&w);
 }
@@ -230,7 +232,6 @@ static void cut_tail(Disk *d, StoreFound *found) {
 
         if (tail.rows > 0 && fd >= 0 && segment_load(fd, &tail, &records) == -EBADMSG) {
                 count_damaged(d, fd, &tail, found);
-                disk_mark_damaged(d, tail.first);
                 end = tail.at;
         }
         if (fd < 0 || (end < s->size && (ftruncate(fd, (off_t)end) < 0 || fdatasync(fd) < 0)))

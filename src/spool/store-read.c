@@ -42,7 +42,7 @@ static void stop_at(Disk *d, const Walk *w) {
         d->cursor.last = w->next - 1;
 }
 
-/* 0; -ENOMEM: no more now. */
+/* 0; 1: it is lost; -ENOMEM: no more now. */
 static int read_block(Disk *d, Shelf *s, int fd, const SegmentBlock *b, size_t *size) {
         StoreBlock block = {
                 .first = b->first, .last = b->last, .rows = b->rows, .points = b->points,
@@ -55,7 +55,7 @@ static int read_block(Disk *d, Shelf *s, int fd, const SegmentBlock *b, size_t *
                 return r;
         if (r < 0) {
                 disk_lose_block(d, s, fd, b);
-                return 0;
+                return 1;
         }
         block.records = records;
         r = disk_tell_block(d, &block);
@@ -67,7 +67,7 @@ static int read_block(Disk *d, Shelf *s, int fd, const SegmentBlock *b, size_t *
 
 /* 1: there is no more in this file; 0: enough. */
 static int read_shelf(Disk *d, size_t i, uint64_t after, size_t max_bytes, size_t *size) {
-        bool hole = false;
+        bool hole = false, lost = false;
         SegmentBlock b;
         Walk w;
         int r = resume(d, i, after, &w);
@@ -86,13 +86,12 @@ static int read_shelf(Disk *d, size_t i, uint64_t after, size_t max_bytes, size_
                         walk_end(&w);
                         return 0;
                 }
+                lost = lost || r > 0;
         }
         stop_at(d, &w);
-        if (*size >= max_bytes)
-                return 0;
-        if (r < 0 || hole || d->cursor.last < d->shelves[i].last)
+        if (lost || (*size < max_bytes && (r < 0 || hole || d->cursor.last < d->shelves[i].last)))
                 (void)disk_recount(d, i);
-        return 1;
+        return *size < max_bytes;
 }
 
 void disk_read(Disk *d, uint64_t after, size_t max_bytes) {

@@ -165,7 +165,6 @@ int disk_recount(Disk *d, size_t i) {
         return r;
 }
 
-/* It cannot be read; its rows above the position are lost. */
 void disk_lose_block(Disk *d, Shelf *s, int fd, const SegmentBlock *b) {
         uint64_t rows, points, base_rows, base_points;
         int64_t from_ms, to_ms;
@@ -173,7 +172,7 @@ void disk_lose_block(Disk *d, Shelf *s, int fd, const SegmentBlock *b) {
         (void)disk_above(fd, b, d->acked, &rows, &points);
         (void)disk_above(fd, b, s->base, &base_rows, &base_points);
         disk_times(d, b, &from_ms, &to_ms);
-        disk_mark_damaged(d, b->first);
+        disk_mark_damaged(d, s->name, b);
         s->rows -= MIN(s->rows, base_rows);
         s->points -= MIN(s->points, base_points);
         if (rows > 0)

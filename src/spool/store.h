@@ -39,13 +39,15 @@ typedef struct StoreFound { /* at opening, above the position up to which rows w
         uint64_t first, last; /* last 0: nothing */
         uint64_t acked;       /* the position as the files have it */
         uint64_t rows, points;
-        uint64_t damaged_points; /* of blocks that cannot be read but whose header can: not in points; told by lost() as well */
+        uint64_t damaged_rows, damaged_points; /* of blocks that cannot be read but whose header can: not in rows, points; told by
+                                                  lost() as well, after opened() */
         uint64_t known_points, known_rows; /* the part of points, rows that stands in blocks up to StoreParams.known_last */
 } StoreFound;
 
 typedef struct StoreEvents {
         void (*opened)(void *userdata, const StoreFound *found); /* once; whatever happened: found may be empty */
-        /* Answer to store_append(). 0: durable, and stats count it; < 0: nothing of it is on the disk, keep the rows. */
+        /* Answer to store_append(). 0: durable, and stats count it; < 0: nothing of it is on the disk, keep the rows; when
+         * to try again is the caller's business. */
         void (*committed)(void *userdata, uint64_t first, uint64_t last, int error);
         /* Answer to store_read(): blocks in order, then the end with block NULL. Borrowed during the call: copy, or
          * take it with store_block_take(). */
