@@ -255,8 +255,9 @@ def start(case, text, **more):
     return case.using(Daemon(case, text, **more))
 
 
-def settled(case, server, counts, device='d'):
-    """After a stop: nothing waits, and the server has just what was made. Returns the server's count."""
+def settled(case, server, counts, device='d', in_order=True):
+    """After a stop: nothing waits, and the server has just what was made. Returns the server's count. Not in order: rows
+    went to the disk meanwhile, and what is new overtakes them."""
     case.equal((counts.acknowledged, counts.waiting, counts.dropped), (counts.made, 0, 0),
                'acknowledged, waiting, dropped of %d made' % counts.made)
     server.wait(lambda: server.count(device)['stored'] >= counts.made, 3)   # it stores after the PUBACK
@@ -264,7 +265,8 @@ def settled(case, server, counts, device='d'):
     case.note('%d values made, %d stored, %d lost, %d twice', counts.made, count['stored'], counts.made - count['stored'],
               count['duplicated'])
     case.equal(count['stored'], counts.made, 'values stored')
-    case.equal(count['reordered'], 0, 'values out of order')
+    if in_order:
+        case.equal(count['reordered'], 0, 'values out of order')
     case.equal(count['gaps'], [], 'gap records')
     return count
 

@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""An orderly stop takes less than two seconds and loses nothing, whatever hangs; a reload never waits."""
+import os
+import re
+import subprocess
+import time
+
+import tap
+from daemon import BIN, Failed, config, free_port, holes, longest_turn, preload, settled, standin, start, wait_for, write
+
+COUNTER = '  counter = { plugin = "counter"; every = "20ms"; };'
+NOBODY = 'mqtt://127.0.0.1:%d'
+
+
+def sums(option, path):
+    """The first line of tbagent --ring FILE or --segments DIR."""
+    done = subprocess.run([BIN, option, path], capture_output=True, text=True, timeout=60)
+    if done.returncode != 0 or not done.stdout:
+        raise Failed('tbagent %s: %d %s' % (option, done.returncode, done.stderr))
+    return {k: int(v) for k, v in re.findall(r'(\w+)=(\d+)', done.stdout.splitlines()[0])}
+
+
+def ring(case):
+    return sums('--ring', os.path.join(case.folder, 'run', 'ring'))
+
+
+def segments(case):
+    return sums('--segments', os.path.join(case.folder, 'state'))
+
+
+def made(case, n):
+    """Waits until so many values have a number."""
+    path = os.path.join(case.folder, 'run', 'ring')
+    wait_for(lambda: os.path.exists(path) and ring(case)['made'] >= n, 30, '%d values' % n)
+
+
+def arrives(case, n):
+    """Started again with a server that is there, all of them arrive."""
+    server, url, token = standin(case)
+    daemon = start(case, config(COUNTER, url, token))
+    daemon.connected()
+    wait_for(lambda: server.count('d')['stored'] >= n, 30, 'the values of before')
+    counts = daemon.stop()
+    settled(case, server, counts, in_order=False)
+    first = [v for _, v in server.series('d', ['count'])['count']][:n]
+    case.equal(holes(first), [], 'numbers that are missing')
+
+
+def offline(case):
+    """without a connection what waits is on the disk after the stop, and arrives after the next start"""
+    daemon = start(case, config(COUNTER, NOBODY % free_port(), 't'))
+    made(case, 50)
+    counts = daemon.stop()
+    case.equal((counts.waiting, counts.dropped), (counts.made, 0), 'values waiting and dropped of %d made' % counts.made)
+    found = segments(case)
+    case.equal((found['waiting_points'], ring(case)['rows']), (counts.made, 0), 'values on the disk, rows in the ring')
+    case.note('%d values in %d bytes on the disk', found['points'], found['bytes'])
+    arrives(case, counts.made)
+
+
+def tree(folder):
+    return {os.path.join(d, f): os.stat(os.path.join(d, f)).st_mtime_ns for d, _, names in os.walk(folder) for f in names}
+
+
+def idle(case):
+    """online and with nothing to send it writes nothing"""
+    server, url, token = standin(case)
+    daemon = start(case, config(COUNTER, url, token, telemetry='batch_interval = "100ms"; store_after = "1min";'))
+    daemon.connected()
+    wait_for(lambda: server.count('d')['stored'] >= 50, 30, 'values')
+    before = tree(os.path.join(case.folder, 'state'))
+    counts = daemon.stop()
+    settled(case, server, counts)
+    case.equal(tree(os.path.join(case.folder, 'state')), before, 'files of the state directory')
+
+
+def disk_hangs(case):
+    """with a disk that hangs it ends in time, says so, and what waits is in the ring at the next start"""
+    flag = os.path.join(case.folder, 'hang')
+    daemon = start(case, config(COUNTER, NOBODY % free_port(), 't'),
+                   env={'LD_PRELOAD': preload('disk-hang'), 'TBAGENT_DISK_HANG': flag})
+    made(case, 50)
+    write(flag, '')
+    counts = daemon.stop()
+    line = daemon.matching(r'the disk has not answered in time')
+    case.equal(len(line), 1, 'lines about the disk')
+    case.note('%s', line[0])
+    case.equal((counts.waiting, counts.dropped), (counts.made, 0), 'values waiting and dropped of %d made' % counts.made)
+    case.check(ring(case)['points'] + ring(case)['stored_points'] >= counts.made, 'the ring says %s', ring(case))
+    arrives(case, counts.made)
+
+
+def lookup_hangs(case):
+    """while a lookup hangs it ends in time all the same, and what waits is on the disk"""
+    daemon = start(case, config(COUNTER, 'mqtt://localhost:%d' % free_port(), 't'),
+                   env={'LD_PRELOAD': preload('getaddrinfo-hang'), 'TBAGENT_DNS_SECONDS': '-1'})
+    made(case, 50)
+    counts = daemon.stop()
+    case.equal((segments(case)['waiting_points'], counts.waiting), (counts.made, counts.made), 'values on the disk, waiting')
+    arrives(case, counts.made)
+
+
+def reload(case):
+    """a reload with another server in the middle of a lookup: nothing waits for that, not even the loop"""
+    server, url, token = standin(case)
+    text = config(COUNTER, 'mqtt://localhost:%d' % free_port(), token)
+    daemon = start(case, text, env={'LD_PRELOAD': preload('getaddrinfo-hang'), 'TBAGENT_DNS_SECONDS': '4'})
+    made(case, 20)
+    began = time.monotonic()
+    write(daemon.conf, config(COUNTER, url, token))
+    daemon.hang_up()
+    daemon.wait_for_line(r'^configuration read again')
+    case.note('read again after %.3f s', time.monotonic() - began)
+    daemon.connected(20)
+    case.note('connected after %.1f s', time.monotonic() - began)
+    wait_for(lambda: server.count('d')['stored'] >= 100, 30, 'values')
+    counts = daemon.stop()
+    settled(case, server, counts, in_order=False)
+    case.equal(holes([v for _, v in server.series('d', ['count'])['count']]), [], 'numbers that are missing')
+    longest_turn(case, counts)
+
+
+def no_server_any_more(case):
+    """a reload that takes the server away and one that gives it back: what was made meanwhile is not sent twice"""
+    server, url, token = standin(case)
+    daemon = start(case, config(COUNTER, url, token))
+    daemon.connected()
+    wait_for(lambda: server.count('d')['stored'] >= 20, 30, 'values')
+    write(daemon.conf, config(COUNTER))
+    mark = daemon.mark()
+    daemon.hang_up()
+    daemon.wait_for_line(r'^configuration read again', after=mark)
+    wait_for(lambda: server.device_stats('d')['connected'] == 0, 10, 'the end of the connection')
+    mark = daemon.mark()
+    write(daemon.conf, config(COUNTER, url, token))
+    daemon.hang_up()
+    daemon.connected(after=mark)
+    have = server.count('d')['stored']
+    wait_for(lambda: server.count('d')['stored'] >= have + 20, 30, 'values')
+    counts = daemon.stop()
+    settled(case, server, counts)
+
+
+if __name__ == '__main__':
+    tap.main([offline, idle, disk_hangs, lookup_hangs, reload, no_server_any_more], parallel=3)
