@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""For the tests of the clock: the machine's clocks, who says that they are right, and rows that tell when they were made.
+
+A wall clock is told here by its offset: REALTIME = BOOTTIME + offset, in seconds. BOOTTIME is what nobody can set, so it is
+the reference: the plugin boottime gives it as the value of each row, and the server has what the daemon took for its time."""
+import contextlib
+import ctypes
+import os
+import re
+import shutil
+import time
+
+import machine
+from standin import Standin
+
+PERIOD = .05
+TOLERANCE = .050
+KEY = 'boottime_us'
+STAMP = '/run/systemd/timesync/synchronized'
+YEAR = 365.25 * 86400
+TRUTH = 1767225600.0        # 2026-01-01: as good as any that is neither what the machine believes nor a time it was set to
+DEVICE = 'box'
+PORT = 18840
+RUNTIME = '/run/tbagent'
+SLACK = 1.5                 # seconds round a step in which a row may be of before or after it
+STOPPED = r'stopped: (\d+) values made, (\d+) acknowledged, (\d+) waiting, (\d+) dropped'
+
+
+def boottime():
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def offset():
+    """Of the wall clock as it is now; of some readings the one that took least."""
+    best = None
+    for _ in range(20):
+        before, wall, after = time.clock_gettime_ns(time.CLOCK_BOOTTIME), time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        if best is None or after - before < best[0]:
+            best = after - before, (wall - (before + after) // 2) / 1e9
+    return best[1]
+
+
+def set_clock(wanted):
+    """Returns (BOOTTIME of the step, the offset that it gave)."""
+    now = boottime()
+    time.clock_settime(time.CLOCK_REALTIME, wanted + now)
+    return now, offset()
+
+
+def say_synchronized():
+    """What an NTP client does: the kernel's greatest error is small. Until the clock is set again timedated says so, too."""
+    ADJ_MAXERROR, ADJ_ESTERROR = 4, 8
+    timex = (ctypes.c_long * 64)()              # struct timex: modes, offset, freq, maxerror, esterror, ...
+    timex[0], timex[3], timex[4] = ADJ_MAXERROR | ADJ_ESTERROR, 1000, 1000
+    if ctypes.CDLL(None, use_errno=True).adjtimex(timex) < 0:
+        raise OSError(ctypes.get_errno(), 'adjtimex')
+
+
+def put_stamp():
+    """What systemd-timesyncd does after its first answer."""
+    os.makedirs(os.path.dirname(STAMP), exist_ok=True)
+    with open(STAMP, 'w'):
+        pass
+
+
+def forget_trust():
+    """As after a boot. The service has to be stopped."""
+    for path in (STAMP, RUNTIME + '/clock'):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+    set_clock(offset())     # the kernel's greatest error is large again
+
+
+class World:
+    """The service with an instance `tick` that gives its BOOTTIME, and a server for it."""
+
+    def __init__(self, case):
+        machine.run('systemctl', 'stop', 'tbagent')
+        for path in (RUNTIME, machine.STATE):       # what it did since it was installed
+            for name in os.listdir(path) if os.path.exists(path) else ():
+                inner = os.path.join(path, name)
+                shutil.rmtree(inner) if os.path.isdir(inner) else os.unlink(inner)
+        machine.add_plugin('boottime')
+        self.case = case
+        self.server = case.using(Standin('--device', DEVICE + '=token', mqtt=PORT))
+        self.lines = 0
+        self.disk_bytes = 0
+
+    def start(self, wait_for_clock='2min'):
+        machine.configure('server = { url = "mqtt://127.0.0.1:%d"; };\n'
+                          'telemetry = { batch_interval = "500ms"; store_after = "5s"; wait_for_clock = "%s"; };\n'
+                          'plugins = { system = { enabled = false; };\n'
+                          '            tick = { plugin = "boottime"; every = "%dms"; }; };\n' % (PORT, wait_for_clock, PERIOD * 1000))
+        machine.run('tbagent', '--check')
+        self.lines = len(machine.journal())
+        machine.run('systemctl', 'start', 'tbagent')
+        self.wait_for_line(r'^connected to ', 30)
+
+    def log(self):
+        return machine.journal()[self.lines:]
+
+    def wait_for_line(self, pattern, seconds):
+        return machine.wait_for(lambda: next((line for line in self.log() if re.search(pattern, line)), None), seconds,
+                                'a line /%s/' % pattern)
+
+    def stop(self):
+        with open('/proc/%s/io' % machine.service('MainPID')) as f:
+            self.disk_bytes += int(re.search(r'^write_bytes: (\d+)', f.read(), re.M).group(1))
+        machine.run('systemctl', 'stop', 'tbagent')
+        return [int(n) for n in re.search(STOPPED, self.wait_for_line(STOPPED, 5)).groups()]
+
+    def stored(self):
+        return self.server.count(DEVICE)['stored']
+
+    def arrives(self, more, seconds):
+        have = self.stored()
+        machine.wait_for(lambda: self.stored() >= have + more, seconds, '%d further values' % more)
+
+    def rows(self):
+        """[(BOOTTIME, time at the server)] in seconds, in the order in which they were made."""
+        found = self.server.series(DEVICE, [KEY], limit=100000).get(KEY, [])
+        return sorted((value / 1e6, ts / 1e3) for ts, value in found)
+
+    def finish(self):
+        """Stops, prints the figures and holds them to what is promised."""
+        made, _, waiting, dropped = self.stop()
+        machine.wait_for(lambda: self.server.stats().get('store_queue', 0) == 0, 10, 'the server to store what it has')
+        count = self.server.count(DEVICE)
+        gaps = sum(int(gap['value']['dropped']) for gap in count['gaps'])
+        lost = made - count['stored'] - gaps
+        print('made=%d stored=%d lost=%d duplicated=%d reordered=%d disk_bytes=%d' % (
+            made, count['stored'], lost, count['duplicated'], count['reordered'], self.disk_bytes), flush=True)
+        self.case.equal((lost, gaps, waiting, dropped), (0, 0, 0, 0), 'lost, told as gaps, waiting, dropped')
+
+    def hold_to(self, rows, steps, what):
+        """steps: [(BOOTTIME, offset that the wall clock had from then on)]. Each row must have the time of its moment."""
+        ends = [at for at, _ in steps[1:]] + [float('inf')]
+        worst = 0
+        for made, stored in rows:
+            allowed = [o for (at, o), end in zip(steps, ends) if at - SLACK < made < end + SLACK]
+            error = min(abs(stored - made - o) for o in allowed)
+            worst = max(worst, error)
+            self.case.check(error <= TOLERANCE, '%s: the row of BOOTTIME %.3f s is off by %.3f s', what, made, error)
+        self.case.note('%s: %d rows, off by at most %.1f ms', what, len(rows), worst * 1000)
+
+    def hold_schedule(self, rows, begin, end, what):
+        """Between two moments there are as many rows as there are periods, no more ever, and no long silence."""
+        made = [at for at, _ in rows if begin <= at <= end]
+        periods = (end - begin) / PERIOD
+        gap = max((b - a for a, b in zip(made, made[1:])), default=end - begin)
+        self.case.note('%s: %d rows in %.1f periods, %.0f ms apart at most', what, len(made), periods, gap * 1000)
+        self.case.check(len(made) <= periods + 2, '%s: a burst of %d rows in %.1f periods', what, len(made), periods)
+        self.case.check(len(made) >= .8 * periods, '%s: only %d rows in %.1f periods', what, len(made), periods)
+        self.case.check(gap < 1, '%s: silent for %.3f s', what, gap)
