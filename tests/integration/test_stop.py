@@ -142,5 +142,62 @@ def no_server_any_more(case):
     settled(case, server, counts)
 
 
+ROW = re.compile(r'(\d+) (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) (\d{13}) - (i|-) 1 (\{"\S+":\S+\})')
+BLOCK = re.compile(r'  at=(\d+) bytes=(\d+) first=\d+ last=\d+ rows=\d+ points=(\d+) raw=\d+ frame=\d+ boot=[0-9a-f]{8} '
+                   r'offset_ms=\d+ from=\S+Z to=\S+Z (ok|damaged)')
+
+
+def flip(path, at):
+    with open(path, 'r+b') as f:
+        f.seek(at)
+        byte = f.read(1)[0]
+        f.seek(at)
+        f.write(bytes([byte ^ 0x55]))
+
+
+def printed(option, path):
+    done = subprocess.run([BIN, option, path], capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stdout.splitlines(), done.stderr
+
+
+def looked_at(case):
+    """tbagent --ring and --segments print what waits, also of a daemon that runs, and end with 1 where it is damaged"""
+    path = os.path.join(case.folder, 'run', 'ring')
+    daemon = start(case, config(COUNTER, NOBODY % free_port(), 't', telemetry='batch_interval = "200ms"; store_after = "1h";'))
+    made(case, 30)
+    code, lines, errors = printed('--ring', path)
+    case.equal((code, errors), (0, ''), 'exit code and complaints')
+    rows = [ROW.fullmatch(line) for line in lines[1:]]
+    case.check(len(rows) >= 30 and all(rows), 'rows %s', lines[:4])
+    numbers = [int(r.group(1)) for r in rows]
+    case.equal(numbers, list(range(numbers[0], numbers[0] + len(rows))), 'numbers of rows')
+    case.equal([int(r.group(5)[9:-1]) for r in rows if 'count"' in r.group(5)], list(range(len(rows) - 1)), 'the counter')
+    case.check(all(abs(int(r.group(3)) / 1000 - time.time()) < 60 for r in rows), 'times of rows')
+    daemon.process.kill()
+    daemon.process.wait()
+    with open(path, 'rb') as f:
+        flip(path, f.read().index(b'{"count":7}') + 4)
+    code, lines, errors = printed('--ring', path)
+    case.equal((code, len([1 for line in lines if 'count":7}' in line])), (1, 0), 'exit code, the damaged row')
+    case.check(errors and 'lost_rows=1 ' in lines[0], 'says %s %s', lines[0], errors)
+    case.note('%s', errors.replace(case.folder, ''))
+    again = start(case, None, conf=daemon.conf)
+    again.wait_for_line(r'^counter: running')
+    again.stop()
+    state = os.path.join(case.folder, 'state')
+    code, lines, errors = printed('--segments', state)
+    case.equal((code, errors), (0, ''), 'exit code and complaints')
+    block = BLOCK.fullmatch(lines[2])
+    case.check(block and re.match(r'[0-9a-f]{16}\.seg bytes=\d+ acked=0$', lines[1]), 'says %s', lines)
+    case.note('%s', '\n'.join(lines))
+    file = os.path.join(state, 'spool', lines[1].split()[0])
+    flip(file, int(block.group(1)) + int(block.group(2)) // 2)
+    code, lines, errors = printed('--segments', state)
+    case.equal((code, BLOCK.fullmatch(lines[2]).group(4)), (1, 'damaged'), 'exit code, block')
+    case.check('damaged=1 damaged_points=%s ' % block.group(3) in lines[0], 'says %s', lines[0])
+    case.equal(printed('--segments', os.path.join(case.folder, 'nowhere'))[0], 1, 'exit code without a folder')
+    case.equal(printed('--ring', file)[0], 1, 'exit code of what is no ring')
+
+
 if __name__ == '__main__':
-    tap.main([offline, idle, disk_hangs, lookup_hangs, reload, no_server_any_more], parallel=3)
+    tap.main([offline, idle, disk_hangs, lookup_hangs, reload, no_server_any_more, looked_at], parallel=3)
