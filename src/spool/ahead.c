@@ -63,7 +63,8 @@ AheadTaken ahead_take(Ahead *a, uint64_t first, uint64_t last) {
                 taken.rows++;
                 taken.points += a->rows[to].points;
         }
-        memmove(a->rows + from, a->rows + to, (a->n - to) * sizeof(*a->rows));
+        if (to > from)
+                memmove(a->rows + from, a->rows + to, (a->n - to) * sizeof(*a->rows));
         a->n -= to - from;
         a->points -= taken.points;
         if (a->n == 0)

@@ -14,19 +14,14 @@ void spool_unsent(Spool *s) {
         LimboRow row;
 
         s->sent = 0;
-        while (limbo_take(&s->limbo, 0, UINT64_MAX, &row)) {
-                Gap gap = { .points = row.points, .from_ns = row.boottime_ns, .to_ns = row.boottime_ns, .why = QUEUE_FULL };
-
-                if (spool_is_moving(s, row.seq))
-                        move_evicted(&s->move, &gap);
-                else if (row.seq > ring_ledger(s->ring)->stored_last)
-                        spool_lose(s, &gap, 0);
-        }
+        while (limbo_take(&s->limbo, 0, UINT64_MAX, &row))
+                if (row.evicted && !spool_is_moving(s, row.seq))
+                        s->held -= row.points;
         for (size_t i = 0; i < GAPS_TOLD_MAX; i++) {
                 GapTold *told = &s->gaps.told[i];
 
-                if (told->seq > ring_ledger(s->ring)->stored_last && told->seq < ring_first(s->ring) && !spool_is_moving(s, told->seq))
-                        spool_tell_again(s, told, 0);
+                if (told->again && !spool_is_moving(s, told->seq))
+                        *told = (GapTold){ 0 };
         }
         backlog_reset(&s->backlog);
 }
@@ -34,10 +29,10 @@ void spool_unsent(Spool *s) {
 /* ---- done with a row, in whatever way: the counters are the caller's */
 
 static void ring_done(Spool *s, uint64_t seq, const Row *row) {
-        *ring_note(s->ring, seq) |= NOTE_DONE;
         spool_count_live(s, row, -1);
         if (spool_is_moving(s, seq))
                 (void)ahead_add(&s->move.done, seq, spool_points(row));
+        ring_set_done(s->ring, seq);
 }
 
 static void told_done(Spool *s, const Record *r, RingLedger *ledger) {
@@ -56,7 +51,7 @@ static void ack_live(Spool *s, uint64_t first, uint64_t last, RingLedger *ledger
         for (uint64_t seq = MAX(first, ring_first(s->ring)); seq <= last && seq < ring_next(s->ring); seq++) {
                 Record r;
 
-                if ((*ring_note(s->ring, seq) & NOTE_DONE) || ring_read(s->ring, seq, &r) < 0)
+                if (ring_read(s->ring, seq, &r) < 0)
                         continue;
                 ledger->acked_points += spool_points(&r.row);
                 told_done(s, &r, ledger);
@@ -75,22 +70,39 @@ static void ack_backlog(Spool *s, uint64_t first, uint64_t last, RingLedger *led
                 }
 }
 
+/* Evicted, and yet it arrived. */
+static void find_row(Spool *s, const LimboRow *row, RingLedger *ledger) {
+        if (spool_is_moving(s, row->seq))
+                s->move.lost_points -= row->points;
+        s->held -= row->points;
+        ledger->dropped_points -= row->points;
+        spool_find(s, &spool_queue_full, row->points, ledger);
+}
+
+static void told_limbo(Spool *s, uint64_t seq, RingLedger *ledger) {
+        GapTold *told = gaps_told_find(&s->gaps, seq);
+
+        if (!told)
+                return;
+        ledger->gap_points += told->gap.points;
+        if (told->again)
+                spool_find(s, &told->gap, told->gap.points, ledger);
+        *told = (GapTold){ 0 };
+}
+
 static void ack_limbo(Spool *s, uint64_t first, uint64_t last, RingLedger *ledger) {
         LimboRow row;
 
         while (limbo_take(&s->limbo, first, last, &row)) {
-                GapTold *told = gaps_told_find(&s->gaps, row.seq);
-
-                if (spool_is_moving(s, row.seq) && !ahead_add(&s->move.done, row.seq, row.points))
-                        continue;
+                if (row.evicted && row.points > 0)
+                        find_row(s, &row, ledger);
+                if (spool_is_moving(s, row.seq))
+                        (void)ahead_add(&s->move.done, row.seq, row.points);
                 if (row.seq <= ledger->stored_last && row.seq > ledger->stored_acked &&
                     !ahead_add(&s->ahead, row.seq, row.points))
                         continue; /* it is sent once more */
                 ledger->acked_points += row.points;
-                if (told) {
-                        ledger->gap_points += told->gap.points;
-                        told->seq = 0;
-                }
+                told_limbo(s, row.seq, ledger);
         }
 }
 
@@ -108,9 +120,7 @@ void spool_ack(Spool *s, uint64_t first, uint64_t last) {
 
 /* The row and where it stands: 1 in the ring, 2 in the store, 0 nowhere. */
 static int row_of(const Spool *s, uint64_t seq, Record *ret, Era *ret_era) {
-        const uint32_t *note = ring_note(s->ring, seq);
-
-        if (note && !(*note & NOTE_DONE) && ring_read(s->ring, seq, ret) == 0) {
+        if (ring_read(s->ring, seq, ret) == 0) {
                 *ret_era = *eras_at(s->ring, ret->era);
                 return 1;
         }

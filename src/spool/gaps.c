@@ -53,6 +53,16 @@ void gaps_add(const Ring *ring, const Gap *gap, Gap *ret_value, RingChange *ret)
         *ret = (RingChange){ .cell = cell, .data = ret_value, .size = sizeof(*ret_value) };
 }
 
+void gaps_take(const Ring *ring, const Gap *gap, uint64_t points, Gap *ret_value, RingChange *ret) {
+        unsigned cell = find(ring, gap);
+
+        if (cell == GAPS_CELLS || gaps_at(ring, cell)->points == 0)
+                cell = GAPS_CELLS - 1; /* it went with the several reasons */
+        *ret_value = *gaps_at(ring, cell);
+        ret_value->points -= MIN(points, ret_value->points);
+        *ret = (RingChange){ .cell = cell, .data = ret_value, .size = ret_value->points > 0 ? sizeof(*ret_value) : 0 };
+}
+
 static bool is_told(const Gaps *g, const Gap *gap) {
         for (size_t i = 0; i < GAPS_TOLD_MAX; i++)
                 if (g->told[i].seq != 0 && gap_same(&g->told[i].gap, gap))
@@ -60,16 +70,19 @@ static bool is_told(const Gaps *g, const Gap *gap) {
         return false;
 }
 
-unsigned gaps_ready(const Gaps *g, const Ring *ring) {
+unsigned gaps_ready(const Gaps *g, const Ring *ring, const Gap *of, uint64_t held) {
         size_t used = 0;
 
         if (g->waiting == 0)
                 return GAPS_CELLS;
         for (size_t i = 0; i < GAPS_TOLD_MAX; i++)
                 used += g->told[i].seq != 0;
-        for (unsigned i = 0; used < GAPS_TOLD_MAX && i < GAPS_CELLS; i++)
-                if (gaps_at(ring, i)->points > 0 && !is_told(g, gaps_at(ring, i)))
+        for (unsigned i = 0; used < GAPS_TOLD_MAX && i < GAPS_CELLS; i++) {
+                const Gap *at = gaps_at(ring, i);
+
+                if (at->points > (gap_same(at, of) ? held : 0) && !is_told(g, at))
                         return i;
+        }
         return GAPS_CELLS;
 }
 

@@ -11,8 +11,6 @@
 #include "spool/ring.h"
 #include "spool/spool.h"
 
-#define NOTE_DONE 0x80000000u /* acknowledged, dropped or rejected; the rest of the note: ms when it was accepted */
-#define QUEUE_FULL "queue full"
 
 struct Spool {
         SpoolParams params;
@@ -24,12 +22,14 @@ struct Spool {
         Backlog backlog;
         Ahead ahead;
         Limbo limbo;
+        uint64_t held; /* points that count as lost for want of room, but may yet turn out to be safe: not told */
         uint64_t sent; /* rows up to it may be on their way */
         struct {
                 uint64_t to; /* stored_last when it was asked for */
                 bool got;    /* at least a block came */
         } reading;
         Move move;
+        uint64_t early_points; /* evicted before the store had opened: it may have them */
         LoopTimer *move_timer;
         usec_t retry_at, retry_wait;
         bool flushing, flush_failed;
@@ -50,10 +50,12 @@ void spool_tell_ready(const Spool *s);
 void spool_count_live(Spool *s, const Row *row, int by);
 /* Counts a gap as dropped, to be told, while rows up to `release` leave the ring: one step. */
 void spool_lose(Spool *s, const Gap *gap, uint64_t release);
-/* A gap row that will not arrive, while rows up to `release` leave the ring: what it told is to be told again. */
-void spool_tell_again(Spool *s, GapTold *told, uint64_t release);
+/* It was not lost after all. ledger takes effect with it. */
+void spool_find(Spool *s, const Gap *gap, uint64_t points, RingLedger *ledger);
+/* Rows that left for want of room: their gap. */
+extern const Gap spool_queue_full;
 void spool_release_prefix(Spool *s);
-uint32_t spool_note_now(const Spool *s);
+uint32_t spool_note_now(const Spool *s); /* the note of a row in the ring: ms when it was accepted */
 /* BOOTTIME of this boot for a time of the server. */
 int64_t spool_boottime_ns(const Spool *s, int64_t ms);
 

@@ -15,7 +15,8 @@ typedef struct RingLedger {
         uint64_t stored_acked;   /* rows of the store up to it are at the server */
         uint64_t stored_rows, stored_points; /* in the store, above stored_acked */
         uint64_t era;            /* cell of the era of new rows */
-        uint64_t spare[6];
+        uint64_t discarded_points; /* overwritten while there was no server: not lost */
+        uint64_t spare[5];
 } RingLedger;
 
 /* Small things of the owner that survive with the rows: gaps not yet told, eras. */

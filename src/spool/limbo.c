@@ -6,7 +6,7 @@ void limbo_done(Limbo *l) {
         *l = (Limbo){ 0 };
 }
 
-bool limbo_add(Limbo *l, uint64_t seq, uint64_t points, int64_t boottime_ns) {
+bool limbo_add(Limbo *l, uint64_t seq, uint32_t points, bool evicted) {
         if (l->n == l->room) {
                 size_t room = MIN(MAX(2 * l->room, (size_t)64), (size_t)LIMBO_MAX);
                 LimboRow *rows = l->n < room ? reallocarray(l->rows, room, sizeof(*rows)) : NULL;
@@ -16,7 +16,7 @@ bool limbo_add(Limbo *l, uint64_t seq, uint64_t points, int64_t boottime_ns) {
                 l->rows = rows;
                 l->room = room;
         }
-        l->rows[l->n++] = (LimboRow){ .seq = seq, .boottime_ns = boottime_ns, .points = (uint32_t)points };
+        l->rows[l->n++] = (LimboRow){ .seq = seq, .points = points, .evicted = evicted };
         return true;
 }
 

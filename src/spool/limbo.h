@@ -9,8 +9,8 @@
 
 typedef struct LimboRow {
         uint64_t seq;
-        int64_t boottime_ns;
         uint32_t points;
+        bool evicted; /* counted as lost, until the answer says that it arrived; else it moved to the store */
 } LimboRow;
 
 typedef struct Limbo { /* numbers rise */
@@ -20,6 +20,6 @@ typedef struct Limbo { /* numbers rise */
 
 void limbo_done(Limbo *l);
 /* seq is above all before it. false: no room. */
-bool limbo_add(Limbo *l, uint64_t seq, uint64_t points, int64_t boottime_ns);
+bool limbo_add(Limbo *l, uint64_t seq, uint32_t points, bool evicted);
 /* Takes one row of first..last out; false: none is there. */
 bool limbo_take(Limbo *l, uint64_t first, uint64_t last, LimboRow *ret);

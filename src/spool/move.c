@@ -92,18 +92,6 @@ int move_submit(Move *m, Store *store, uint64_t spare_first, uint64_t spare_last
         return r;
 }
 
-void move_evicted(Move *m, const Gap *gap) {
-        if (gap->points == 0)
-                return;
-        if (m->lost.points == 0)
-                m->lost = *gap;
-        else {
-                m->lost.points += gap->points;
-                m->lost.from_ns = MIN(m->lost.from_ns, gap->from_ns);
-                m->lost.to_ns = MAX(m->lost.to_ns, gap->to_ns);
-        }
-}
-
 void move_end(Move *m) {
         blocks_free(m);
         ahead_done(&m->done);

@@ -4,7 +4,6 @@
 #pragma once
 
 #include "spool/ahead.h"
-#include "spool/gap.h"
 #include "spool/store.h"
 
 typedef struct MoveBlocks MoveBlocks;
@@ -14,7 +13,7 @@ typedef struct Move {
         uint64_t first, last; /* numbers; of the rows between them those that were live at the start */
         uint64_t rows, points;
         Ahead done; /* acknowledged or given up since */
-        Gap lost;   /* evicted from the ring since, not on their way: lost if the move fails */
+        uint64_t lost_points; /* of rows evicted from the ring since: safe if the move succeeds */
         MoveBlocks *blocks; /* while they are built */
 } Move;
 
@@ -23,5 +22,4 @@ void move_begin(Move *m);
 _must_check_ int move_add(Move *m, uint64_t seq, const Row *row, const Era *era, uint32_t points);
 /* As store_append(); the move is running then. -ENODATA: no rows. */
 _must_check_ int move_submit(Move *m, Store *store, uint64_t spare_first, uint64_t spare_last);
-void move_evicted(Move *m, const Gap *gap);
 void move_end(Move *m);

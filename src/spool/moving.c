@@ -20,7 +20,7 @@ bool spool_is_half_full(const Spool *s) {
 static usec_t oldest_age(const Spool *s) {
         const uint32_t *note = ring_note(s->ring, ring_first(s->ring));
 
-        return note ? ((spool_note_now(s) - *note) & ~NOTE_DONE) * USEC_PER_MSEC : 0;
+        return note ? (spool_note_now(s) - *note) * USEC_PER_MSEC : 0;
 }
 
 static void commit(Spool *s, const RingLedger *ledger) {
@@ -40,11 +40,10 @@ void spool_arm_move(Spool *s) {
 /* Unacknowledged rows of the ring, as many as one commit takes. */
 static int gather(Spool *s) {
         for (uint64_t seq = ring_first(s->ring); seq < ring_next(s->ring); seq++) {
-                const uint32_t *note = ring_note(s->ring, seq);
                 Record r;
                 int got;
 
-                if ((*note & NOTE_DONE) || ring_read(s->ring, seq, &r) < 0)
+                if (ring_read(s->ring, seq, &r) < 0)
                         continue;
                 got = move_add(&s->move, seq, &r.row, eras_resolve(s->ring, eras_at(s->ring, r.era)), spool_points(&r.row));
                 if (got <= 0)
@@ -88,17 +87,44 @@ void spool_on_move_timer(void *userdata) {
 /* Rows up to `last` leave the ring for the store, or were there already. */
 static void leave_ring(Spool *s, uint64_t last, const RingLedger *ledger) {
         for (uint64_t seq = ring_first(s->ring); seq <= last && seq < ring_next(s->ring); seq++) {
-                const uint32_t *note = ring_note(s->ring, seq);
                 Record r;
 
-                if ((*note & NOTE_DONE) || ring_read(s->ring, seq, &r) < 0)
+                if (ring_read(s->ring, seq, &r) < 0)
                         continue;
                 spool_count_live(s, &r.row, -1);
-                if (seq <= s->sent && !limbo_add(&s->limbo, seq, spool_points(&r.row), r.row.boottime_ns))
-                        continue; /* its answer will mean nothing: it is sent once more */
+                if (seq <= s->sent)
+                        (void)limbo_add(&s->limbo, seq, spool_points(&r.row), false); /* no room: it is sent once more */
         }
         ring_release(s->ring, MIN(last, ring_next(s->ring) - 1), ledger, NULL);
         spool_release_prefix(s);
+}
+
+/* What was evicted while it moved: in the store after all, or lost for good. */
+static void settle_evicted(Spool *s, bool safe, RingLedger *ledger) {
+        s->held -= s->move.lost_points;
+        for (size_t i = 0; i < s->limbo.n; i++) {
+                LimboRow *row = &s->limbo.rows[i];
+
+                if (row->evicted && spool_is_moving(s, row->seq)) {
+                        row->evicted = !safe;
+                        s->held += safe ? 0 : row->points;
+                }
+        }
+        if (safe && s->move.lost_points > 0) {
+                ledger->dropped_points -= s->move.lost_points;
+                spool_find(s, &spool_queue_full, s->move.lost_points, ledger);
+        }
+        for (size_t i = 0; i < GAPS_TOLD_MAX; i++) {
+                GapTold *told = &s->gaps.told[i];
+
+                if (!told->again || !spool_is_moving(s, told->seq))
+                        continue;
+                if (safe)
+                        spool_find(s, &told->gap, told->gap.points, ledger);
+                told->again = !safe;
+                if (!safe && told->seq > s->sent)
+                        *told = (GapTold){ 0 };
+        }
 }
 
 static void moved(Spool *s, RingLedger *ledger) {
@@ -108,6 +134,7 @@ static void moved(Spool *s, RingLedger *ledger) {
         for (size_t i = 0; i < s->move.done.n; i++)
                 if (!ahead_add(&s->ahead, s->move.done.rows[i].seq, s->move.done.rows[i].points))
                         ledger->acked_points -= s->move.done.rows[i].points;
+        settle_evicted(s, true, ledger);
         leave_ring(s, s->move.last, ledger);
         s->retry_wait = 0;
         s->retry_at = 0;
@@ -116,15 +143,15 @@ static void moved(Spool *s, RingLedger *ledger) {
 static void on_committed(void *userdata, uint64_t first _unused_, uint64_t last _unused_, int error) {
         Spool *s = userdata;
         RingLedger ledger = *ring_ledger(s->ring);
-        Gap lost = s->move.lost;
 
         if (!s->move.running)
                 return;
         if (error == 0)
                 moved(s, &ledger);
+        else
+                settle_evicted(s, false, &ledger);
         move_end(&s->move);
         if (error < 0) {
-                spool_lose(s, &lost, 0);
                 retry_later(s);
                 return;
         }
@@ -151,6 +178,24 @@ static void settle_missing(Spool *s, const StoreFound *found) {
         spool_lose(s, &gap, 0);
 }
 
+/* A commit that was durable just before a crash, and is found now: its rows were evicted since, or were acknowledged. */
+static void settle_found(Spool *s) {
+        RingLedger ledger = *ring_ledger(s->ring);
+        uint64_t there = ledger.acked_points + ledger.dropped_points + ledger.rejected_points + ledger.discarded_points +
+                         ledger.stored_points + s->live_points;
+        uint64_t twice = there > ledger.made_points ? there - ledger.made_points : 0;
+        uint64_t found = MIN(twice, s->early_points);
+
+        s->held -= s->early_points;
+        s->early_points = 0;
+        ledger.dropped_points -= found;
+        ledger.acked_points -= MIN(twice - found, ledger.acked_points);
+        if (found > 0)
+                spool_find(s, &spool_queue_full, found, &ledger);
+        else
+                commit(s, &ledger);
+}
+
 static void on_opened(void *userdata, const StoreFound *found) {
         Spool *s = userdata;
         RingLedger ledger = *ring_ledger(s->ring);
@@ -166,6 +211,8 @@ static void on_opened(void *userdata, const StoreFound *found) {
         }
         s->opened = true;
         leave_ring(s, found->last, NULL);
+        if (s->kept)
+                settle_found(s);
         if (eras_now(s->ring)->quality == CLOCK_TRUSTED)
                 store_set_era(s->store, eras_of_boot(s->ring));
         if (spool_is_half_full(s) || s->flushing)

@@ -62,10 +62,18 @@ size_t record_write(uint8_t *out, uint64_t seq, uint32_t era, const Row *row) {
         return size;
 }
 
+void record_set_done(uint8_t *data) {
+        uint32_t check;
+
+        memcpy(&check, data, sizeof(check));
+        check = ~check;
+        __atomic_store_n((uint32_t *)(void *)data, check, __ATOMIC_RELEASE);
+}
+
 ssize_t record_read(const uint8_t *data, size_t size, Record *ret) {
         RecordHead head;
         size_t text_size, total, used;
-        uint32_t points;
+        uint32_t points, check;
         const char *p;
 
         if (size < sizeof(head))
@@ -75,8 +83,10 @@ ssize_t record_read(const uint8_t *data, size_t size, Record *ret) {
         points = le32toh(head.points);
         used = sizeof(head) + head.device_size + text_size;
         total = size_of(head.device_size, text_size);
-        if (!limits_hold(text_size, head.device_size, points, head.flags) || total > size ||
-            le32toh(head.check) != check_of(data, total))
+        if (!limits_hold(text_size, head.device_size, points, head.flags) || total > size)
+                return -EBADMSG;
+        check = check_of(data, total);
+        if (le32toh(head.check) != check && le32toh(head.check) != ~check)
                 return -EBADMSG;
         while (used < total)
                 if (data[used++] != 0)
@@ -85,6 +95,7 @@ ssize_t record_read(const uint8_t *data, size_t size, Record *ret) {
         *ret = (Record){
                 .seq = le64toh(head.seq),
                 .era = le32toh(head.era),
+                .done = le32toh(head.check) != check,
                 .row = {
                         .boottime_ns = (int64_t)le64toh(head.boottime_ns),
                         .points = points,
@@ -102,5 +113,5 @@ uint32_t record_points(const uint8_t *data) {
         RecordHead head;
 
         memcpy(&head, data, sizeof(head));
-        return head.flags & ROW_GAP ? 0 : le32toh(head.points);
+        return head.flags & (ROW_GAP | ROW_ESTIMATED) ? 0 : le32toh(head.points);
 }

@@ -26,12 +26,15 @@ typedef struct Era {
 typedef struct Record {
         uint64_t seq;
         uint32_t era; /* the ring's number of it; 0 in a block, which has its era in its header */
+        bool done;    /* record_set_done() */
         Row row;      /* borrows from the bytes */
 } Record;
 
 size_t record_size(const Row *row);
 /* Writes record_size() bytes. */
 size_t record_write(uint8_t *out, uint64_t seq, uint32_t era, const Row *row);
+/* The record is done with but keeps its place: its checksum is turned over, in one store. */
+void record_set_done(uint8_t *data);
 /* The record that starts at data: its size (> 0), or -EBADMSG: lengths, limits or checksum wrong. */
 _must_check_ ssize_t record_read(const uint8_t *data, size_t size, Record *ret);
 /* The points of a whole record; 0 where it tells of a gap, whatever stands in it. */

@@ -23,6 +23,7 @@
  */
 #include <assert.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "spool/ring-file.h"
@@ -191,6 +192,17 @@ static int ring_alloc(Ring **ret) {
         return 0;
 }
 
+static _printf_(2, 3) void tell(RingOpened *opened, const char *format, ...) {
+        size_t n = strlen(opened->text);
+        va_list args;
+
+        if (n > 0 && n + 2 < sizeof(opened->text))
+                n += (size_t)snprintf(opened->text + n, sizeof(opened->text) - n, "; ");
+        va_start(args, format);
+        vsnprintf(opened->text + n, sizeof(opened->text) - n, format, args);
+        va_end(args);
+}
+
 /* Bytes from the row on. */
 static size_t used_from(const Ring *r, uint64_t seq) {
         const RingState *s = &r->state;
@@ -244,8 +256,7 @@ static int ring_resize(Ring *r, const RingParams *params, RingState *was, size_t
                         ring_file_close(&file);
         }
         if (e < 0) {
-                snprintf(opened->text, sizeof(opened->text), "the ring stays at %zu bytes, there is no room for %zu: %s",
-                         r->file.size, size, strerror(-e));
+                tell(opened, "the ring stays at %zu bytes, there is no room for %zu: %s", r->file.size, size, strerror(-e));
                 return 0;
         }
         ring_file_close(&r->file);
@@ -255,15 +266,13 @@ static int ring_resize(Ring *r, const RingParams *params, RingState *was, size_t
 }
 
 static void tell_lost(const Ring *r, const RingState *was, unsigned cells, RingOpened *opened) {
-        size_t n = strlen(opened->text);
-        const char *comma = n > 0 ? "; " : "";
-
         opened->lost_rows = was->rows > r->state.rows ? was->rows - r->state.rows : 0;
         opened->lost_points = was->points > r->state.points ? was->points - r->state.points : 0;
-        if (opened->lost_rows > 0 || cells > 0)
-                snprintf(opened->text + n, sizeof(opened->text) - n,
-                         "%sof the ring %" PRIu64 " rows (%" PRIu64 " values) and %u other entries could not be kept", comma,
-                         opened->lost_rows, opened->lost_points, cells);
+        if (opened->lost_rows > 0)
+                tell(opened, "%" PRIu64 " rows of the ring with %" PRIu64 " values could not be kept", opened->lost_rows,
+                     opened->lost_points);
+        if (cells > 0)
+                tell(opened, "%u damaged entries of the ring's header were wiped", cells);
 }
 
 static int open_kept(Ring *r, const RingParams *params, size_t size, RingOpened *opened, RingWhy *ret_why) {
@@ -315,7 +324,7 @@ int ring_open(Ring **ret, const RingParams *params, RingOpened *ret_opened) {
                         return e;
                 ring_file_close(&r->file);
                 opened = (RingOpened){ .how = RING_SET_ASIDE };
-                snprintf(opened.text, sizeof(opened.text), "the ring cannot be trusted, %s: set aside as %s.bad", why.text, params->path);
+                tell(&opened, "the ring cannot be trusted, %s: set aside as %s.bad if there is room", why.text, params->path);
                 e = open_new(r, params, size);
         } else if (e == -ENOENT) {
                 opened.how = RING_NEW;
@@ -436,7 +445,14 @@ int ring_read(const Ring *r, uint64_t seq, Record *ret) {
         if (seq < r->state.first || seq >= r->state.next || is_hole(r, seq))
                 return -ENOENT;
         at = offset_of(r, seq);
-        return record_read(record_at(r, at), r->file.size - at, ret) < 0 ? -ENOENT : 0;
+        return record_read(record_at(r, at), r->file.size - at, ret) < 0 || ret->done ? -ENOENT : 0;
+}
+
+void ring_set_done(Ring *r, uint64_t seq) {
+        Record record;
+
+        if (ring_read(r, seq, &record) == 0)
+                record_set_done(record_at(r, offset_of(r, seq)));
 }
 
 uint32_t *ring_note(Ring *r, uint64_t seq) {

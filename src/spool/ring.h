@@ -40,14 +40,17 @@ const RingLedger *ring_ledger(const Ring *r);
 const void *ring_cell(const Ring *r, unsigned cell); /* RING_CELL_SIZE bytes, borrowed until it changes; zeros at first */
 
 /* ledger (NULL: as it is, made_points included) and change (NULL: none) take effect with the row. -ENOSPC: no room now;
- * -E2BIG: larger than the ring. */
+ * -E2BIG: larger than the ring; -ENOMEM. */
 _must_check_ int ring_append(Ring *r, const Row *row, uint32_t era, const RingLedger *ledger, const RingChange *change,
                              uint64_t *ret_seq);
 bool ring_fits(const Ring *r, const Row *row);
 /* Rows up to `last` leave (last < ring_first(): none do). */
 void ring_release(Ring *r, uint64_t last, const RingLedger *ledger, const RingChange *change);
 
-/* 0: *ret borrows until the row is released; -ENOENT: not in the ring, or damaged. */
+/* 0: *ret borrows until the row is released; -ENOENT: not in the ring, damaged, or done with. */
 _must_check_ int ring_read(const Ring *r, uint64_t seq, Record *ret);
-/* 32 bits beside each row for the owner's use, 0 at first; not kept in the file. NULL: not in the ring. */
+/* Its owner is done with the row: it cannot be read any more, and keeps its place until it is released. */
+void ring_set_done(Ring *r, uint64_t seq);
+/* 32 bits beside each number for the owner's use, 0 at first, borrowed until the next append; not kept in the file. NULL:
+ * not in the ring. */
 uint32_t *ring_note(Ring *r, uint64_t seq);

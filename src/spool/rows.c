@@ -13,15 +13,18 @@
  *                                     '--failed: stays live, tried again      '--out of order--> ahead
  *
  * One move at a time. What happens to its rows meanwhile is settled when it is through: acknowledged ones
- * are `ahead` in the store, evicted ones turn out to be saved, or lost if the move fails.
+ * are `ahead` in the store, evicted ones are found again there.
  *
- * Limbo: rows that left the ring, evicted or moved, while they were on their way to the server. Their fate is
- * known with the answer: ack, or spool_unsent(). Only then is an evicted one dropped.
+ * Limbo: rows that left the ring, evicted or moved, while they were on their way to the server. An evicted one
+ * counts as lost at once, so that a crash cannot forget it, but is told (`held` back until then) only when
+ * spool_unsent() says that no answer will come; an ack finds it again.
  */
 #include <stdio.h>
 #include <syslog.h>
 
 #include "spool/inside.h"
+
+const Gap spool_queue_full = { .why = "queue full" };
 
 void spool_notice(const Spool *s, int level, const char *text) {
         if (s->params.events.notice && text[0])
@@ -70,13 +73,12 @@ void spool_record_gap(Spool *s, const char *instance, const char *why, uint64_t 
         gaps_changed(&s->gaps, s->ring);
 }
 
-void spool_tell_again(Spool *s, GapTold *told, uint64_t release) {
+void spool_find(Spool *s, const Gap *gap, uint64_t points, RingLedger *ledger) {
         RingChange change;
         Gap value;
 
-        told->seq = 0;
-        gaps_add(s->ring, &told->gap, &value, &change);
-        ring_release(s->ring, release, NULL, &change);
+        gaps_take(s->ring, gap, points, &value, &change);
+        ring_release(s->ring, 0, ledger, &change);
         gaps_changed(&s->gaps, s->ring);
 }
 
@@ -84,43 +86,78 @@ void spool_tell_again(Spool *s, GapTold *told, uint64_t release) {
 
 void spool_release_prefix(Spool *s) {
         uint64_t first = ring_first(s->ring), seq = first;
-        const uint32_t *note;
         Record r;
 
-        while ((note = ring_note(s->ring, seq)) && ((*note & NOTE_DONE) || ring_read(s->ring, seq, &r) < 0))
+        while (seq < ring_next(s->ring) && ring_read(s->ring, seq, &r) < 0)
                 seq++;
         if (seq > first)
                 ring_release(s->ring, seq - 1, NULL, NULL);
 }
 
+/* What a gap row told is to be told again; where it is on its way, or moving, that may be taken back. */
+static void evict_gap(Spool *s, uint64_t seq, const Row *row) {
+        GapTold *told = gaps_told_find(&s->gaps, seq);
+        RingChange change;
+        Gap gap, value;
+
+        if (gap_read(row->text, row->text_size, &gap) < 0)
+                gap = (Gap){ .why = "unknown" };
+        gaps_add(s->ring, &gap, &value, &change);
+        ring_release(s->ring, seq, NULL, &change);
+        gaps_changed(&s->gaps, s->ring);
+        if (!told)
+                return;
+        told->again = seq <= s->sent || spool_is_moving(s, seq);
+        if (!told->again)
+                told->seq = 0;
+        else if (seq <= s->sent)
+                (void)limbo_add(&s->limbo, seq, 0, true);
+}
+
+/* It counts as lost at once, so that a crash cannot forget it, and is found again when it turns out to be safe. */
+static void evict_row(Spool *s, uint64_t seq, const Row *row) {
+        uint32_t points = spool_points(row);
+        Gap gap = spool_queue_full;
+        bool early = s->store && !s->opened;
+        bool limbo = !early && seq <= s->sent && limbo_add(&s->limbo, seq, points, true);
+
+        gap.points = points;
+        gap.from_ns = gap.to_ns = row->boottime_ns;
+        spool_lose(s, &gap, seq);
+        if (spool_is_moving(s, seq))
+                s->move.lost_points += points;
+        if (early)
+                s->early_points += points;
+        if (early || limbo || spool_is_moving(s, seq))
+                s->held += points;
+}
+
+static void discard(Spool *s, uint64_t seq, uint32_t points) {
+        RingLedger ledger = *ring_ledger(s->ring);
+
+        ledger.discarded_points += points;
+        ring_release(s->ring, seq, &ledger, NULL);
+}
+
 static void evict_oldest(Spool *s) {
         uint64_t seq = ring_first(s->ring);
-        const uint32_t *note = ring_note(s->ring, seq);
-        bool sent = seq <= s->sent;
-        GapTold *told;
-        Gap gap;
         Record r;
 
-        if (ring_read(s->ring, seq, &r) < 0 || (*note & NOTE_DONE)) {
+        if (ring_read(s->ring, seq, &r) < 0) {
                 ring_release(s->ring, seq, NULL, NULL);
                 return;
         }
         spool_count_live(s, &r.row, -1);
-        told = r.row.flags & ROW_GAP ? gaps_told_find(&s->gaps, seq) : NULL;
-        gap = (Gap){ .points = spool_points(&r.row), .from_ns = r.row.boottime_ns, .to_ns = r.row.boottime_ns, .why = QUEUE_FULL };
-        if (told && !sent && !spool_is_moving(s, seq))
-                spool_tell_again(s, told, seq);
-        else if (sent && limbo_add(&s->limbo, seq, gap.points, gap.from_ns))
-                ring_release(s->ring, seq, NULL, NULL);
-        else if (spool_is_moving(s, seq)) {
-                move_evicted(&s->move, &gap);
-                ring_release(s->ring, seq, NULL, NULL);
-        } else
-                spool_lose(s, &gap, seq);
+        if (s->params.discard)
+                discard(s, seq, spool_points(&r.row));
+        else if (r.row.flags & ROW_GAP)
+                evict_gap(s, seq, &r.row);
+        else
+                evict_row(s, seq, &r.row);
 }
 
 uint32_t spool_note_now(const Spool *s) {
-        return (uint32_t)(loop_monotonic(s->params.loop) / USEC_PER_MSEC) & ~NOTE_DONE;
+        return (uint32_t)(loop_monotonic(s->params.loop) / USEC_PER_MSEC);
 }
 
 int64_t spool_boottime_ns(const Spool *s, int64_t ms) {
@@ -155,6 +192,16 @@ static void count_kept(Spool *s) {
         }
 }
 
+/* A crash in the middle of an acknowledgement: what is nowhere any more arrived; what was ahead in the store waits again. */
+static void count_acked(Spool *s) {
+        RingLedger ledger = *ring_ledger(s->ring);
+        uint64_t rest = ledger.dropped_points + ledger.rejected_points + ledger.discarded_points + ledger.stored_points +
+                        s->live_points;
+
+        ledger.acked_points = ledger.made_points - MIN(rest, ledger.made_points);
+        ring_release(s->ring, 0, &ledger, NULL);
+}
+
 static int open_ring(Spool *s) {
         uint64_t highest = s->params.state_dir ? store_highest_name(s->params.state_dir) : 0;
         RingParams p = { .path = s->params.ring_path, .size = s->params.ring_size,
@@ -177,9 +224,10 @@ static int open_ring(Spool *s) {
         s->kept = opened.how == RING_KEPT;
         spool_notice(s, LOG_WARNING, opened.text);
         gaps_init(&s->gaps, s->ring);
+        spool_lose(s, &(Gap){ .points = opened.lost_points, .from_ns = now_ns, .to_ns = now_ns, .why = "damaged in memory" }, 0);
         spool_set_era(s, &s->params.era);
         count_kept(s);
-        spool_lose(s, &(Gap){ .points = opened.lost_points, .from_ns = now_ns, .to_ns = now_ns, .why = "damaged in memory" }, 0);
+        count_acked(s);
         return 0;
 }
 
@@ -282,25 +330,34 @@ int spool_append(Spool *s, const Row *row, uint64_t *ret_seq) {
         return r;
 }
 
+static unsigned ready_gap(const Spool *s) {
+        return gaps_ready(&s->gaps, s->ring, &spool_queue_full, s->held);
+}
+
 bool spool_has_gap(const Spool *s) {
-        return gaps_ready(&s->gaps, s->ring) < GAPS_CELLS;
+        return ready_gap(s) < GAPS_CELLS;
 }
 
 static int append_gap(Spool *s, unsigned cell) {
         char text[GAP_TEXT_MAX];
-        Row row = { .boottime_ns = spool_now_ns(s), .flags = ROW_GAP, .device = "",
-                    .text = text, .text_size = gap_write(text, gaps_at(s->ring, cell)) };
+        Row row = { .boottime_ns = spool_now_ns(s), .flags = ROW_GAP, .device = "", .text = text,
+                    .text_size = gap_write(text, gaps_at(s->ring, cell)) };
         GapTold *told = gaps_told_find(&s->gaps, 0);
+        Gap rest;
         uint64_t seq;
         int r;
 
         while (!ring_fits(s->ring, &row))
                 evict_oldest(s); /* may add to this very gap */
-        told->gap = *gaps_at(s->ring, cell);
+        rest = told->gap = *gaps_at(s->ring, cell);
+        rest.points = gap_same(&rest, &spool_queue_full) ? s->held : 0;
+        told->gap.points -= rest.points;
         gap_write(text, &told->gap);
-        r = append(s, &row, &(RingChange){ .cell = cell }, &seq);
-        if (r == 0)
+        r = append(s, &row, &(RingChange){ .cell = cell, .data = &rest, .size = rest.points > 0 ? sizeof(rest) : 0 }, &seq);
+        if (r == 0) {
                 told->seq = seq;
+                told->again = false;
+        }
         gaps_changed(&s->gaps, s->ring);
         return r;
 }
@@ -308,7 +365,7 @@ static int append_gap(Spool *s, unsigned cell) {
 void spool_append_gaps(Spool *s) {
         unsigned cell;
 
-        while ((cell = gaps_ready(&s->gaps, s->ring)) < GAPS_CELLS)
+        while ((cell = ready_gap(s)) < GAPS_CELLS)
                 if (append_gap(s, cell) < 0)
                         return;
 }
@@ -319,7 +376,7 @@ static int next_live(Spool *s, uint64_t from, SpoolRow *ret) {
         for (uint64_t seq = MAX(from, ring_first(s->ring)); seq < ring_next(s->ring); seq++) {
                 Record r;
 
-                if ((*ring_note(s->ring, seq) & NOTE_DONE) || ring_read(s->ring, seq, &r) < 0)
+                if (ring_read(s->ring, seq, &r) < 0)
                         continue;
                 *ret = spool_row(s, &r, eras_at(s->ring, r.era));
                 return 1;
