@@ -282,8 +282,7 @@ static int top_read(int fd, RingTop *ret, RingWhy *ret_why) {
 }
 
 int ring_file_open(RingFile *ret, const char *path, RingState *ret_state, RingWhy *ret_why) {
-        int fd_or_error = open_locked(path, 0), r;
-        _cleanup_(closep) int fd = fd_or_error;
+        int fd = open_locked(path, 0), r;
         RingTop top;
 
         if (fd == -ELOOP || fd == -EISDIR || fd == -ENXIO) {
@@ -292,16 +291,13 @@ int ring_file_open(RingFile *ret, const char *path, RingState *ret_state, RingWh
         }
         if (fd < 0)
                 return fd;
+        *ret = (RingFile){ .fd = fd };
         r = top_read(fd, &top, ret_why);
         if (r == 0)
                 r = state_read(&top, ret_state, ret_why);
         if (r == 0)
                 r = allocate(fd, sizeof(RingHeader) + (size_t)top.size); /* a copy of a file may have holes */
-        if (r == 0)
-                r = map(ret, fd, (size_t)top.size);
-        if (r == 0)
-                TAKE_FD(fd);
-        return r;
+        return r < 0 ? r : map(ret, fd, (size_t)top.size);
 }
 
 /* ---- copy of a file in use */

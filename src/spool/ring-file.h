@@ -67,7 +67,8 @@ typedef struct RingWhy {
  * only on demand: -EBUSY. path NULL: memory. */
 _must_check_ int ring_file_new(RingFile *ret, const char *path, size_t size);
 _must_check_ int ring_file_publish(const char *path, bool replace);
-/* -ENOENT; -EBUSY: somebody has it; -EBADMSG: not to be trusted, ret_why says why; others from the kernel. */
+/* -ENOENT; -EBUSY: somebody has it; -EBADMSG: not to be trusted, ret_why says why; others from the kernel. What could be
+ * opened is locked even then, until ring_file_close(). */
 _must_check_ int ring_file_open(RingFile *ret, const char *path, RingState *ret_state, RingWhy *ret_why);
 /* The same of a file that may be in use, in memory. 1: while it was copied rows have left it; they are no longer in the
  * state, whose counts are wrong. */

@@ -12,7 +12,8 @@
  * pages of a large one.
  *
  * What a call changes is put together in a copy of the state and takes effect at its end (spool/ring-file):
- * rows, ledger and cell together.
+ * rows, ledger and cell together. A row that is done with before it can be released is marked in its record: that is
+ * one store.
  *
  * Damage. A state that cannot be trusted: the file is set aside. A record: the next whole one is searched from
  * there, and the numbers between become holes, which are in the ring but cannot be read. The state knows how

@@ -111,10 +111,8 @@ static uint64_t walk(const Ring *r) {
                 digest = XXH3_64bits_withSeed(ring_cell(r, i), RING_CELL_SIZE, digest);
         for (uint64_t seq = ring_first(r); seq < ring_next(r); seq++) {
                 assert(ring_note((Ring *)r, seq));
-                if (ring_read(r, seq, &record) < 0) {
-                        assert(seq > ring_first(r));
+                if (ring_read(r, seq, &record) < 0)
                         continue;
-                }
                 assert(record.seq == seq);
                 bytes += record_size(&record.row);
                 digest = XXH3_64bits_withSeed(record.row.text, record.row.text_size, digest + seq + record.era);
@@ -171,7 +169,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         change(r);
         digest = walk(r);
         r = reopen(r, wanted, &again);
-        assert(walk(r) == digest && again.lost_points == 0 && again.lost_rows == 0);
+        if (opened.lost_rows == 0) /* else numbers that are possible now may be forged in what was skipped */
+                assert(walk(r) == digest && again.lost_points == 0 && again.lost_rows == 0);
+        else
+                walk(r);
         ring_free(r);
         return 0;
 }

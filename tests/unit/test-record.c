@@ -119,11 +119,32 @@ static void test_lies(_unused_ void **state) {
         }
 }
 
-static void test_gap_counts_nothing(_unused_ void **state) {
+static void test_done(_unused_ void **state) {
+        _Alignas(RECORD_ALIGN) uint8_t bytes[64];
+        size_t n = record_write(bytes, 1, 2, &sample);
+        Record r;
+
+        assert_int_equal(record_read(bytes, n, &r), n);
+        assert_false(r.done);
+        record_set_done(bytes);
+        assert_int_equal(record_read(bytes, n, &r), n);
+        assert_true(r.done);
+        expect_same(&r, &sample);
+        for (size_t byte = 0; byte < n; byte++) {
+                bytes[byte] ^= 0xff;
+                assert_int_equal(record_read(bytes, n, &r), -EBADMSG);
+                bytes[byte] ^= 0xff;
+        }
+}
+
+static void test_own_rows_count_nothing(_unused_ void **state) {
         uint8_t bytes[64];
         Row row = sample;
         Record r;
 
+        row.flags = ROW_ESTIMATED | ROW_STRICT;
+        record_write(bytes, 1, 0, &row);
+        assert_int_equal(record_points(bytes), 0);
         row.flags = ROW_GAP;
         record_write(bytes, 1, 0, &row);
         assert_int_equal(record_points(bytes), 0);
@@ -139,7 +160,8 @@ int main(void) {
                 cmocka_unit_test(test_all_sizes),
                 cmocka_unit_test(test_damage),
                 cmocka_unit_test(test_lies),
-                cmocka_unit_test(test_gap_counts_nothing),
+                cmocka_unit_test(test_done),
+                cmocka_unit_test(test_own_rows_count_nothing),
         };
 
         cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -82,7 +82,7 @@ static void expect_lost(const RingFixture *f, const Sample *s, uint64_t lost) {
 
 static void expect_cell_wiped(const RingFixture *f) {
         static const uint8_t zeros[RING_CELL_SIZE];
-        Ring *r = must_open(f->path, SIZE, RING_KEPT, "entries");
+        Ring *r = must_open(f->path, SIZE, RING_KEPT, "1 damaged entries");
 
         assert_memory_equal(ring_cell(r, CELL), zeros, sizeof(zeros));
         assert_string_equal(fault_of(r, 0), "cells do not add up");

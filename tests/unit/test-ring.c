@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -18,6 +19,7 @@
 #include "ring-fixture.h"
 
 #define SIZE (16 * KIB)
+#define CHILD_CANNOT 42
 
 static void test_numbers(_unused_ void **state) {
         Ring *r = must_open(NULL, SIZE, RING_NEW, "");
@@ -167,6 +169,42 @@ static void test_notes(_unused_ void **state) {
                         assert_int_equal(*ring_note(r, seq), seq * 3);
                 ring_release(r, ring_first(r) + 300, NULL, NULL);
         }
+        ring_free(r);
+}
+
+/* It keeps its place and its points, and nobody sees it again. */
+static void test_done(void **state) {
+        RingFixture *f = *state;
+        Ring *r = must_open(f->path, SIZE, RING_NEW, "");
+        uint64_t points = points_of(1) + points_of(5) + points_of(8);
+        size_t used;
+        Record record;
+
+        put_many(r, 8);
+        used = ring_used(r);
+        ring_set_done(r, 5);
+        ring_set_done(r, 8);
+        ring_set_done(r, 1);
+        ring_set_done(r, 5); /* again */
+        ring_set_done(r, 0);
+        ring_set_done(r, 9);
+        for (unsigned turn = 0; turn < 2; turn++) {
+                assert_int_equal(ring_first(r), 1);
+                assert_int_equal(ring_used(r), used);
+                for (uint64_t seq = 1; seq <= 8; seq++) {
+                        assert_int_equal(ring_read(r, seq, &record), seq == 1 || seq == 5 || seq == 8 ? -ENOENT : 0);
+                        assert_non_null(ring_note(r, seq));
+                }
+                assert_null(fault_of(r, points));
+                ring_free(r);
+                r = must_open(f->path, SIZE, RING_KEPT, "");
+        }
+        take(r, 6, -1);
+        assert_null(fault_of(r, points));
+        take(r, 8, -1);
+        assert_int_equal(ring_used(r), 0);
+        ring_free(r);
+        r = must_open(f->path, SIZE, RING_KEPT, "");
         ring_free(r);
 }
 
@@ -352,6 +390,65 @@ static void test_no_room(void **state) {
         assert_int_equal(access(left, F_OK), -1);
 }
 
+static bool set_up(const char *path, const char *format, unsigned id) {
+        FILE *f = fopen(path, "we");
+        bool written = f && fprintf(f, format, id) > 0;
+
+        return f && fclose(f) == 0 && written;
+}
+
+/* A small file system of this process alone. */
+static bool mount_small(const char *dir) {
+        unsigned user = geteuid(), group = getegid();
+
+        if (unshare(CLONE_NEWNS) < 0 &&
+            (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0 || !set_up("/proc/self/uid_map", "0 %u 1", user) ||
+             !set_up("/proc/self/setgroups", "deny", 0) || !set_up("/proc/self/gid_map", "0 %u 1", group)))
+                return false;
+        return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 && mount("none", dir, "tmpfs", 0, "size=256k") == 0;
+}
+
+static int open_code(const char *path, size_t size, RingOpened *opened) {
+        Ring *r = NULL;
+        int e = ring_open(&r, &(RingParams){ .path = path, .size = size, .first_seq = 1 }, opened);
+
+        ring_free(r);
+        return e;
+}
+
+/* The number of what is wrong; 0: nothing. */
+static int on_a_full_disk(const RingFixture *f) {
+        RingOpened opened;
+        char bad[80];
+
+        snprintf(bad, sizeof(bad), "%s.bad", f->path);
+        if (open_code(f->path, 256 * KIB, &opened) != -ENOSPC || access(f->path, F_OK) == 0)
+                return 1;
+        if (open_code(f->path, 128 * KIB, &opened) != 0 || opened.how != RING_NEW)
+                return 2;
+        if (open_code(f->path, 100 * KIB, &opened) != 0 || opened.how != RING_KEPT || !strstr(opened.text, "no room"))
+                return 3;
+        if (truncate(f->path, 190000) < 0 || open_code(f->path, 128 * KIB, &opened) != 0 || opened.how != RING_SET_ASIDE)
+                return 4;
+        return access(bad, F_OK) == 0 ? 5 : 0; /* it gave way to the new one */
+}
+
+static void test_full_disk(void **state) {
+        const RingFixture *f = *state;
+        pid_t child = fork();
+        int status;
+
+        assert_true(child >= 0);
+        if (child == 0)
+                _exit(mount_small(f->dir) ? on_a_full_disk(f) : CHILD_CANNOT);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status));
+        if (WEXITSTATUS(status) == CHILD_CANNOT)
+                print_message("# without a full disk: none can be mounted here\n");
+        else
+                assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 /* ---- two at a time */
 
 static void test_lock(void **state) {
@@ -393,7 +490,12 @@ static void test_leftover(void **state) {
         ring_free(r);
 }
 
-static void change_for_ever(Ring *r, volatile uint64_t *turns) {
+static void change_for_ever(const char *path, volatile uint64_t *turns) {
+        RingOpened opened;
+        Ring *r;
+
+        if (ring_open(&r, &(RingParams){ .path = path, .size = 4 * SIZE, .first_seq = 1 }, &opened) < 0)
+                abort();
         for (unsigned i = 0;; i++, ++*turns)
                 while (put(r, i % 3 == 0 ? (int)(i % 5) : -1) < 0)
                         take(r, ring_first(r) + i % 30, -1);
@@ -410,7 +512,7 @@ static void test_readonly_of_a_ring_in_use(void **state) {
         child = fork();
         assert_true(child >= 0);
         if (child == 0)
-                change_for_ever(must_open(f->path, 4 * SIZE, RING_NEW, ""), turns);
+                change_for_ever(f->path, turns);
         while (*turns < 1000)
                 sched_yield();
         for (unsigned i = 0; i < 300; i++) {
@@ -443,12 +545,14 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_every_end, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(test_empty_starts_at_zero, fixture_setup, fixture_teardown),
                 cmocka_unit_test(test_notes),
+                cmocka_unit_test_setup_teardown(test_done, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(test_cells, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(test_kept, fixture_setup, fixture_teardown),
                 cmocka_unit_test(test_large),
                 cmocka_unit_test_setup_teardown(test_larger, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(test_smaller, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(test_no_room, fixture_setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_full_disk, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(test_lock, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(test_leftover, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(test_readonly_of_a_ring_in_use, fixture_setup, fixture_teardown),
