@@ -166,7 +166,7 @@ static int allocate(int fd, size_t size) {
 /* fd < 0: memory. The file is left to *ret with the mapping. */
 static int map(RingFile *ret, int fd, size_t size) {
         int flags = fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-        void *p = mmap(NULL, sizeof(RingHeader) + size, PROT_READ | PROT_WRITE, flags, fd, 0);
+        void *p = mmap(NULL, sizeof(RingHeader) + size, PROT_READ | PROT_WRITE, flags, MAX(fd, -1), 0);
 
         if (p == MAP_FAILED)
                 return -errno;
