@@ -405,7 +405,7 @@ static bool mount_small(const char *dir) {
             (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0 || !set_up("/proc/self/uid_map", "0 %u 1", user) ||
              !set_up("/proc/self/setgroups", "deny", 0) || !set_up("/proc/self/gid_map", "0 %u 1", group)))
                 return false;
-        return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 && mount("none", dir, "tmpfs", 0, "size=256k") == 0;
+        return mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0 && mount("none", dir, "tmpfs", 0, "size=256k") == 0;
 }
 
 static int open_code(const char *path, size_t size, RingOpened *opened) {
