@@ -43,7 +43,7 @@ make_debian() {
 }
 
 # kept NAME HOW...: prints the folder NAME of the cache, which "HOW... FOLDER" makes where it is not there or is a month old.
-# NAME ends in a hash of what it is made from: its predecessors go after a day.
+# NAME ends in a hash of what it is made from: its predecessors go after a day. For scripts with set -e and inherit_errexit.
 kept() {
         local cache=${XDG_CACHE_HOME:-$HOME/.cache}/tbagent name=$1 lock; shift
         mkdir -p "$cache"
@@ -52,7 +52,7 @@ kept() {
                 rm -rf --one-file-system "$cache/$name"
                 find "$cache" -maxdepth 1 -name "${name%-*}-*" \( -mtime +0 -o -name '*.part' \) -exec rm -rf --one-file-system {} +
                 mkdir "$cache/$name.part"
-                "$@" "$cache/$name.part" {lock}>&- >&2 || { rm -rf --one-file-system "$cache/$name.part"; die "could not make $name"; }
+                "$@" "$cache/$name.part" {lock}>&- >&2
                 mv "$cache/$name.part" "$cache/$name"
         fi
         exec {lock}>&-

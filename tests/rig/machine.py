@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""For the tests of guest/, which run as root in a machine of their own: the service as systemd has it, its configuration,
+where things are."""
+import glob
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+RIG = '/rig'
+KEEP = RIG + '/keep'            # what the next phase finds again, and the disk, if there is one
+DISK = '/disk'
+STATE = '/var/lib/tbagent'
+CONFIG = '/etc/tbagent.conf.d/rig.conf'
+TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [os.path.join(TESTS, 'integration'), os.path.join(TESTS, 'thingsboard')]
+from tap import Failed  # noqa: E402
+
+
+def run(*command, **more):
+    """What the command prints; raises when it fails."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more)
+    if done.returncode != 0:
+        raise Failed('%s: exit status %d: %s' % (' '.join(command), done.returncode, done.stdout.strip()))
+    return done.stdout
+
+
+def succeeds(*command):
+    return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+
+
+def wait_for(condition, seconds, what):
+    """The first true value of condition(); raises when there is none in time."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise Failed('waited %g s for %s' % (seconds, what))
+        time.sleep(.05)
+
+
+def service(what):
+    """A property of the unit: MainPID, StatusText, ..."""
+    return run('systemctl', 'show', '-p', what, '--value', 'tbagent').strip()
+
+
+def journal(*more):
+    return run('journalctl', '-u', 'tbagent', '-b', '--no-pager', '-o', 'cat', *more).splitlines()
+
+
+def configure(text, token='token'):
+    """Writes the configuration and the token; the service takes them when it starts."""
+    for path, content in ((CONFIG, text), ('/etc/tbagent.token', token + '\n')):
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640), 'w', encoding='utf8') as f:
+            f.write(content)
+        shutil.chown(path, 'root', 'tbagent')
+
+
+def add_plugin(name):
+    """Makes a plugin of tests/plugins one of the installed ones."""
+    folder, = glob.glob('/usr/lib/*/tbagent/plugins')
+    shutil.copy('%s/plugins/%s.so' % (RIG, name), folder)
+
+
+def state_on_disk():
+    """Puts the service's state folder on the disk that survives a power cut. The service has to be stopped."""
+    folder = os.path.join(DISK, 'state')
+    os.makedirs(folder, exist_ok=True)
+    run('mount', '--bind', folder, STATE)
+
+
+def cut_power(within):
+    """Has the machine killed at a random moment of the next so many seconds."""
+    with open(RIG + '/out/cut.part', 'w') as f:
+        f.write(str(within))
+    os.rename(RIG + '/out/cut.part', RIG + '/out/cut')
