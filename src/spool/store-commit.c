@@ -23,8 +23,8 @@
 typedef struct Commit {
         Disk *d;
         uint64_t spare_first, spare_last;
-        int fd;             /* of the newest shelf, where it is open; -EBADF: none */
-        bool has_active;    /* the commit began with a shelf that was there; it is shelves[first_new - 1] */
+        int fd;             /* of the shelf that is written, where it is open; -EBADF: none */
+        int active_fd;      /* where the commit began with a shelf that was there: shelves[first_new - 1] */
         Shelf active;       /* as it was before */
         size_t first_new;   /* shelves from here on were made by it */
         bool sync_failed;
@@ -79,7 +79,7 @@ static int evict_one(Commit *c, size_t n) {
 /* The segment that is written to stays: it may hold this commit's rows. */
 static int make_room(Commit *c, uint64_t size) {
         while (disk_bytes(c->d) + size > c->d->limit) {
-                size_t last = c->first_new - (c->has_active ? 1 : 0);
+                size_t last = c->first_new - (c->active_fd >= 0 ? 1 : 0);
                 int r = evict_one(c, last);
 
                 if (r <= 0)
@@ -90,42 +90,46 @@ static int make_room(Commit *c, uint64_t size) {
 
 /* ---- the segment to write to */
 
-static int close_fd(Commit *c) {
-        int fd = TAKE_FD(c->fd), r;
+static int sync_fd(Commit *c) {
+        int r = c->fd >= 0 && fdatasync(c->fd) < 0 ? -errno : 0;
 
-        if (fd < 0)
-                return 0;
-        r = fdatasync(fd) < 0 ? -errno : 0;
-        c->sync_failed = r < 0;
-        close(fd);
+        if (r < 0)
+                c->sync_failed = true;
         return r;
 }
 
-/* The newest shelf, where it can be appended to: 1; 0: a new one is needed. */
+static void close_fd(Commit *c) {
+        if (c->fd >= 0 && c->fd != c->active_fd)
+                close(c->fd);
+        c->fd = -EBADF;
+}
+
+/* The newest shelf, where it can be appended to: else a new one is needed. */
 static int open_active(Commit *c) {
         Disk *d = c->d;
         Shelf *s = d->n > 0 ? &d->shelves[d->n - 1] : NULL;
         struct stat st;
+        int fd;
 
         if (!s || s->closed)
                 return 0;
-        c->fd = segment_open(d->folder, s->name, O_WRONLY);
-        if (c->fd == -ENOENT) {
+        fd = segment_open(d->folder, s->name, O_WRONLY);
+        if (fd == -ENOENT) {
                 disk_lose_shelf(d, d->n - 1, WHY_MISSING);
                 c->first_new = d->n;
                 return 0;
         }
-        if (c->fd < 0)
-                return c->fd;
-        if (fstat(c->fd, &st) < 0 || (uint64_t)st.st_size < s->size ||
-            ((uint64_t)st.st_size > s->size && ftruncate(c->fd, (off_t)s->size) < 0)) {
+        if (fd < 0)
+                return fd;
+        if (fstat(fd, &st) < 0 || (uint64_t)st.st_size < s->size ||
+            ((uint64_t)st.st_size > s->size && ftruncate(fd, (off_t)s->size) < 0)) {
                 s->closed = true;
-                close(TAKE_FD(c->fd));
+                close(fd);
                 return 0;
         }
-        c->has_active = true;
+        c->fd = c->active_fd = fd;
         c->active = *s;
-        return 1;
+        return 0;
 }
 
 /* The folder was taken away, and with it what was in it. */
@@ -137,7 +141,7 @@ static int remake_folder(Disk *d) {
                         disk_lose_shelf(d, i, WHY_MISSING);
                 free(path);
         }
-        disk_set_failed(d, d->folder, -ENOENT);
+        disk_set_failed(d, AT_COMMIT, d->folder, -ENOENT);
         return disk_make_folder(d);
 }
 
@@ -163,10 +167,11 @@ static int create(Commit *c, uint64_t name) {
 static int next_segment(Commit *c, uint64_t name) {
         Disk *d = c->d;
         Shelf *s;
-        int r = close_fd(c);
+        int r = sync_fd(c);
 
         if (r < 0)
                 return r;
+        close_fd(c);
         if (d->n > 0)
                 d->shelves[d->n - 1].closed = true;
         disk_measure(d);
@@ -248,14 +253,14 @@ static int sync_folder(const Disk *d) {
 static int attempt(Commit *c, const StoreBlock *blocks, size_t n) {
         int r;
 
-        c->has_active = c->sync_failed = false;
+        c->sync_failed = false;
         c->first_new = c->d->n;
         c->written = 0;
         r = open_active(c);
         for (size_t i = 0; i < n && r >= 0; i++)
                 r = write_block(c, &blocks[i]);
         if (r >= 0)
-                r = close_fd(c);
+                r = sync_fd(c);
         if (r >= 0 && c->d->n > c->first_new)
                 r = sync_folder(c->d);
         c->d->bytes_written += c->written;
@@ -264,23 +269,23 @@ static int attempt(Commit *c, const StoreBlock *blocks, size_t n) {
 
 static void roll_back(Commit *c, int error) {
         Disk *d = c->d;
-        Shelf *s;
 
         while (d->n > c->first_new) {
                 (void)disk_unlink(d, d->shelves[d->n - 1].name);
                 disk_remove_shelf(d, d->n - 1);
         }
-        if (c->fd >= 0)
-                close(TAKE_FD(c->fd));
-        if (!c->has_active)
-                return;
-        s = &d->shelves[d->n - 1];
-        *s = c->active;
-        c->fd = segment_open(d->folder, s->name, O_WRONLY);
-        if (c->fd < 0 || ftruncate(c->fd, (off_t)s->size) < 0 || c->sync_failed || !is_full(error))
-                s->closed = true;
-        if (c->fd >= 0)
-                close(TAKE_FD(c->fd));
+        if (c->active_fd >= 0) {
+                Shelf *s = &d->shelves[d->n - 1];
+
+                *s = c->active;
+                s->closed = ftruncate(c->active_fd, (off_t)s->size) < 0 || c->sync_failed || !is_full(error);
+        }
+}
+
+static void close_files(Commit *c) {
+        close_fd(c);
+        if (c->active_fd >= 0)
+                close(TAKE_FD(c->active_fd));
 }
 
 static int open_late(Disk *d) {
@@ -292,7 +297,7 @@ static int open_late(Disk *d) {
 }
 
 int disk_commit(Disk *d, const StoreBlock *blocks, size_t n, uint64_t spare_first, uint64_t spare_last) {
-        Commit c = { .d = d, .spare_first = spare_first, .spare_last = spare_last, .fd = -EBADF };
+        Commit c = { .d = d, .spare_first = spare_first, .spare_last = spare_last, .fd = -EBADF, .active_fd = -EBADF };
         bool remade = false;
         int r = open_late(d);
 
@@ -300,13 +305,14 @@ int disk_commit(Disk *d, const StoreBlock *blocks, size_t n, uint64_t spare_firs
                 return r;
         for (;;) {
                 r = attempt(&c, blocks, n);
+                if (r < 0)
+                        roll_back(&c, r);
+                close_files(&c);
                 if (r == 0) {
                         d->commits++;
-                        d->file_failed = false;
-                        disk_set_state(d, STORE_OK, TEXT_OK);
+                        disk_set_well(d, AT_COMMIT);
                         return 0;
                 }
-                roll_back(&c, r);
                 if (r == -ENOENT && !remade) {
                         r = remake_folder(d);
                         remade = true;
@@ -315,7 +321,7 @@ int disk_commit(Disk *d, const StoreBlock *blocks, size_t n, uint64_t spare_firs
                 } else if (!is_full(r) || evict_one(&c, d->n) <= 0)
                         break;
         }
-        disk_set_failed(d, d->folder, r);
+        disk_set_failed(d, AT_COMMIT, d->folder, r);
         return r;
 }
 

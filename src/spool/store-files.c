@@ -19,14 +19,11 @@ static int make_folders(const Disk *d, char *path) {
         return r;
 }
 
-/* What became of a file is not said where segments cannot be written either. */
 static void say(Disk *d, const char *path, int error) {
-        if (error < 0 && d->state == STORE_OK)
-                disk_set_failed(d, path, error);
-        else if (error >= 0 && d->file_failed) {
-                d->file_failed = false;
-                disk_set_state(d, STORE_OK, TEXT_OK);
-        }
+        if (error < 0)
+                disk_set_failed(d, AT_FILE, path, error);
+        else
+                disk_set_well(d, AT_FILE);
 }
 
 void disk_replace_file(Disk *d, const char *name, const void *data, size_t size, mode_t mode) {

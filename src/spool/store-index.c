@@ -76,6 +76,18 @@ void disk_remove_shelf(Disk *d, size_t i) {
         d->n--;
 }
 
+void disk_set_aside(const Disk *d, uint64_t name) {
+        char file[SEGMENT_NAME_SIZE], *from = NULL, *to = NULL;
+
+        segment_name(file, name);
+        if (asprintf(&from, "%s/%s", d->folder, file) < 0)
+                return;
+        if (asprintf(&to, "%s.bad", from) >= 0)
+                (void)rename(from, to);
+        free(to);
+        free(from);
+}
+
 void disk_lose_shelf(Disk *d, size_t i, const char *why) {
         const Shelf *s = &d->shelves[i];
 
@@ -218,47 +230,54 @@ void disk_tell_lost(Disk *d, uint64_t first, uint64_t last, uint64_t rows, uint6
         (void)tell(d, &(News){ .what = NEWS_LOST, .lost = { first, last, rows, points, from_ms, to_ms, why } });
 }
 
-void disk_set_state(Disk *d, StoreState state, const char *text) {
-        bool news = state != d->state && d->state != STORE_OPENING;
-        char *copy;
+static void set_state(Disk *d, StoreState state, const char *text) {
+        bool first = d->state == STORE_OPENING && state == STORE_OK;
+        char *copy = state == d->state || first ? NULL : strdup(text);
+        size_t size;
 
-        snprintf(d->text, sizeof(d->text), "%s", state == STORE_OK ? "" : text);
-        if (state != STORE_OK && d->state == STORE_OPENING)
-                news = true;
-        d->state = state;
-        copy = news ? strdup(text) : NULL;
         if (copy && tell(d, &(News){ .what = NEWS_STATE, .state = { state, copy } }) < 0)
                 free(copy);
+        d->state = state;
+        size = state == STORE_OK ? 0 : strnlen(text, sizeof(d->text) - 1);
+        memcpy(d->text, text, size);
+        d->text[size] = 0;
 }
 
 static const char *advice(int error) {
         switch (-error) {
         case ENOSPC:
         case EDQUOT:
-                return "; nothing of the store is left to drop: free some space there";
+                return "nothing of the store is left to drop: free some space there";
         case EROFS:
-                return "; the card may be failing, see dmesg; then remount it read-write";
+                return "the card may be failing, see dmesg; then remount it read-write";
         case EACCES:
         case EPERM:
-                return "; it has to belong to the user that tbagent runs as";
+                return "it has to belong to the user that tbagent runs as";
         case ENOENT:
         case ENOTDIR:
-                return "; something took the folder away or stands in its place";
+                return "something took the folder away or stands in its place";
         case EMFILE:
         case ENFILE:
         case ENOMEM:
-                return "; the machine is short of it";
+                return "the machine is short of it";
         default:
-                return "; the card or disk may be failing, see dmesg";
+                return "the card or disk may be failing, see dmesg";
         }
 }
 
-void disk_set_failed(Disk *d, const char *path, int error) {
-        char text[sizeof(d->text)];
+void disk_set_failed(Disk *d, FailedAt at, const char *path, int error) {
         bool full = error == -ENOSPC || error == -EDQUOT;
+        char text[320];
 
-        snprintf(text, sizeof(text), "cannot write %.80s: %s%s%s", path, strerrordesc_np(-error) ?: "?", advice(error),
-                 path == d->folder ? "; new rows wait in memory" : "");
-        d->file_failed = path != d->folder;
-        disk_set_state(d, full ? STORE_FULL : STORE_FAILED, text);
+        if (d->state != STORE_OK && d->state != STORE_OPENING && d->failed_at == AT_COMMIT && at != AT_COMMIT)
+                return;
+        snprintf(text, sizeof(text), "cannot %s %.80s: %s; %s%s", at == AT_READ ? "read" : "write", path,
+                 strerrordesc_np(-error) ?: "unknown error", advice(error), at == AT_COMMIT ? "; new rows wait in memory" : "");
+        d->failed_at = at;
+        set_state(d, full ? STORE_FULL : STORE_FAILED, text);
+}
+
+void disk_set_well(Disk *d, FailedAt at) {
+        if (d->state == STORE_OPENING || at == AT_COMMIT || at == d->failed_at)
+                set_state(d, STORE_OK, "the store works again");
 }

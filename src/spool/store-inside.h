@@ -10,7 +10,6 @@
 #define WHY_DAMAGED "damaged on the disk"
 #define WHY_MISSING "missing on the disk"
 #define WHY_EVICTED "store full"
-#define TEXT_OK "the store is written again"
 
 /* What happened during a call, in order; handed over to the loop after it. */
 typedef struct News {
@@ -54,6 +53,9 @@ typedef struct BootEra {
         uint64_t last_estimated; /* number of the last row whose block has an estimate; 0: none */
 } BootEra;
 
+/* What failed last; it is well again when the same succeeds, or a commit, which needs all that the rest needs. */
+typedef enum FailedAt { AT_COMMIT, AT_READ, AT_REMOVE, AT_FILE } FailedAt;
+
 typedef struct Disk {
         char *dir, *folder;
         uint64_t max_bytes, limit; /* the latter never above a tenth of the file system */
@@ -72,7 +74,7 @@ typedef struct Disk {
         } cursor;
         StoreState state;
         char text[192];
-        bool file_failed; /* the state is not about segments */
+        FailedAt failed_at;
         uint64_t bytes_written, commits, evicted;
         NewsList news;
 } Disk;
@@ -94,7 +96,8 @@ void disk_set_era(Disk *d, const Era *era);
 int disk_unlink(const Disk *d, uint64_t name); /* 0 also where it was not there */
 
 /* ---- store-read.c */
-void disk_read(Disk *d, uint64_t after, size_t max_bytes);
+/* -errno: not all that there is can be read now. */
+int disk_read(Disk *d, uint64_t after, size_t max_bytes);
 void disk_acked(Disk *d, uint64_t seq, bool write_position);
 void disk_close_cursor(Disk *d);
 
@@ -105,6 +108,8 @@ void disk_append_line(Disk *d, const char *name, const char *line, size_t max_si
 /* ---- store-index.c: shelves, eras, what is told */
 Shelf *disk_add_shelf(Disk *d, uint64_t name); /* NULL: no memory, or it is there */
 void disk_remove_shelf(Disk *d, size_t i);
+/* Renames a file that is no good to NAME.bad. */
+void disk_set_aside(const Disk *d, uint64_t name);
 /* Its rows are gone: tells it, and forgets the shelf. */
 void disk_lose_shelf(Disk *d, size_t i, const char *why);
 uint64_t disk_bytes(const Disk *d);
@@ -121,10 +126,9 @@ bool disk_is_damaged(const Disk *d, uint64_t first);
 void disk_tell_lost(Disk *d, uint64_t first, uint64_t last, uint64_t rows, uint64_t points, int64_t from_ms, int64_t to_ms,
                     const char *why);
 int disk_tell_block(Disk *d, const StoreBlock *block);
-/* Says it where the state is another one than before. */
-void disk_set_state(Disk *d, StoreState state, const char *text);
-/* What failed and what to do about it. */
-void disk_set_failed(Disk *d, const char *path, int error);
+/* Both say it where the state is another one than before. The text: what failed and what to do about it. */
+void disk_set_failed(Disk *d, FailedAt at, const char *path, int error);
+void disk_set_well(Disk *d, FailedAt at);
 
 /* ---- store-walk.c: the blocks of a shelf that count, one after the other */
 typedef struct Walk {
@@ -145,13 +149,19 @@ typedef struct Tally { /* of what is above a position */
         uint64_t last;                     /* number of the last row that can be had; 0: none */
         int64_t from_ms, to_ms;
         uint64_t hole_first, hole_last;    /* numbers around the first stretch that cannot be read; hole_last 0: none */
+        SegmentBlock tail, torn;           /* the last whole block, and a torn one behind it; rows 0: none */
+        uint64_t end;                      /* of the tail */
 } Tally;
 
+/* -errno: reading ended early; *ret tells what came before that. */
 _must_check_ int disk_tally(Disk *d, size_t i, uint64_t above, Tally *ret);
 /* Rows and points of a block above a position: exact where it can be read, else in proportion (1). */
 int disk_above(int fd, const SegmentBlock *b, uint64_t above, uint64_t *ret_rows, uint64_t *ret_points);
 void disk_times(Disk *d, const SegmentBlock *b, int64_t *ret_from_ms, int64_t *ret_to_ms);
-/* Counts a shelf anew and tells what it does not hold any more. -errno: it cannot be read at all; nothing changed. */
+void disk_take_counts(Shelf *s, const Tally *t, uint64_t base);
+/* Counts a shelf anew and tells what it does not hold any more. -errno: it cannot be read; nothing changed. */
 int disk_recount(Disk *d, size_t i);
+/* The same for one that cannot be read to its end: what is behind is cut off. */
+void disk_cut_short(Disk *d, size_t i);
 /* It cannot be read; its rows above the position are lost. */
 void disk_lose_block(Disk *d, Shelf *s, int fd, const SegmentBlock *b);

@@ -77,18 +77,6 @@ static void limit_bad(const Disk *d) {
         free(entries);
 }
 
-static void set_aside(const Disk *d, uint64_t name) {
-        char file[SEGMENT_NAME_SIZE], *from = NULL, *to = NULL;
-
-        segment_name(file, name);
-        if (asprintf(&from, "%s/%s", d->folder, file) < 0)
-                return;
-        if (asprintf(&to, "%s.bad", from) >= 0)
-                (void)rename(from, to);
-        free(to);
-        free(from);
-}
-
 /* ---- which files are segments */
 
 static bool has_block(int fd, uint64_t size) {
@@ -127,9 +115,15 @@ static int look_at(Disk *d, uint64_t name, Shelf *ret, uint64_t *acked) {
         return 1;
 }
 
+/* What goes wrong once may go well the next time. */
+static int look_twice(Disk *d, uint64_t name, Shelf *ret, uint64_t *acked) {
+        int r = look_at(d, name, ret, acked);
+
+        return r < 0 && r != -EBADMSG ? look_at(d, name, ret, acked) : r;
+}
+
 static int find_shelves(Disk *d, uint64_t *ret_acked) {
         _cleanup_(freep) uint64_t *names = NULL;
-        bool bad = false;
         size_t n;
         int r = segment_list(d->folder, &names, &n);
 
@@ -139,21 +133,17 @@ static int find_shelves(Disk *d, uint64_t *ret_acked) {
         for (size_t i = 0; i < n; i++) {
                 Shelf found = { 0 }, *s;
 
-                r = look_at(d, names[i], &found, ret_acked);
+                r = look_twice(d, names[i], &found, ret_acked);
                 if (r == 0)
                         (void)disk_unlink(d, names[i]);
-                else if (r == -EBADMSG) {
-                        set_aside(d, names[i]);
-                        bad = true;
-                }
+                else if (r == -EBADMSG)
+                        disk_set_aside(d, names[i]);
                 s = r == 1 ? disk_add_shelf(d, names[i]) : NULL;
                 if (s) {
                         s->size = found.size;
                         s->closed = found.closed;
                 }
         }
-        if (bad)
-                limit_bad(d);
         return 0;
 }
 
@@ -165,7 +155,7 @@ static void count_damaged(Disk *d, int fd, const SegmentBlock *b, StoreFound *fo
         int64_t from_ms, to_ms;
         int estimated;
 
-        if ((d->known_last != 0 && b->last > d->known_last) || b->last <= d->acked)
+        if (b->rows == 0 || (d->known_last != 0 && b->last > d->known_last) || b->last <= d->acked)
                 return;
         estimated = disk_above(fd, b, d->acked, &rows, &points);
         if (estimated && d->known_last != 0)
@@ -176,81 +166,43 @@ static void count_damaged(Disk *d, int fd, const SegmentBlock *b, StoreFound *fo
         disk_tell_lost(d, MAX(b->first, d->acked + 1), b->last, rows, points, from_ms, to_ms, WHY_DAMAGED);
 }
 
-/* Eras first: what a block of one file has for a time may stand in a later one. */
-static void read_headers(Disk *d, size_t i) {
-        SegmentBlock b;
-        Walk w;
-
-        if (walk_begin(d, i, &w) < 0)
-                return;
-        while (walk_next(&w, &b) > 0)
-                if (b.state != BLOCK_UNREADABLE)
-                        disk_note_era(d, &b);
-        walk_end(&w);
-}
-
-static void count_torn(Disk *d, size_t i, StoreFound *found) {
-        SegmentBlock b;
-        Walk w;
-
-        if (walk_begin(d, i, &w) < 0)
-                return;
-        while (walk_next(&w, &b) > 0)
-                if (b.state == BLOCK_TORN) {
-                        count_damaged(d, w.fd, &b, found);
-                        if (i < d->n - 1) /* there it is cut off */
-                                disk_mark_damaged(d, d->shelves[i].name, &b);
-                }
-        walk_end(&w);
-}
-
-/* The last whole block of the newest file, and where it ends. */
-static uint64_t find_tail(const Disk *d, SegmentBlock *ret) {
-        uint64_t end = SEGMENT_HEAD_SIZE;
-        SegmentBlock b;
-        Walk w;
-
-        *ret = (SegmentBlock){ 0 };
-        if (walk_begin(d, d->n - 1, &w) < 0)
-                return d->shelves[d->n - 1].size;
-        while (walk_next(&w, &b) > 0)
-                if (b.state == BLOCK_WHOLE) {
-                        *ret = b;
-                        end = b.end;
-                }
-        walk_end(&w);
-        return end;
-}
-
-/* What stands behind that block is of no use, and neither is it where a power cut left its header alone. */
-static void cut_tail(Disk *d, StoreFound *found) {
+/* What stands behind the last whole block of the newest file is of no use, and neither is that block where a
+ * power cut left its header alone. */
+static int cut_tail(Disk *d, Tally *t, StoreFound *found) {
         Shelf *s = &d->shelves[d->n - 1];
         _cleanup_(closep) int fd = segment_open(d->folder, s->name, O_RDWR);
         _cleanup_(freep) uint8_t *records = NULL;
-        SegmentBlock tail;
-        uint64_t end = find_tail(d, &tail);
+        uint64_t size = s->size;
 
-        if (tail.rows > 0 && fd >= 0 && segment_load(fd, &tail, &records) == -EBADMSG) {
-                count_damaged(d, fd, &tail, found);
-                end = tail.at;
+        s->size = t->end;
+        if (t->tail.rows > 0 && fd >= 0 && segment_load(fd, &t->tail, &records) == -EBADMSG) {
+                count_damaged(d, fd, &t->tail, found);
+                s->size = t->tail.at;
         }
-        if (fd < 0 || (end < s->size && (ftruncate(fd, (off_t)end) < 0 || fdatasync(fd) < 0)))
+        if (fd < 0 || (s->size < size && (ftruncate(fd, (off_t)s->size) < 0 || fdatasync(fd) < 0)))
                 s->closed = true;
-        s->size = end;
+        return s->size < t->end ? disk_tally(d, d->n - 1, d->acked, t) : 0;
 }
 
-static void count_shelf(Disk *d, size_t i, StoreFound *found) {
+static int count_shelf(Disk *d, size_t i, StoreFound *found) {
+        bool newest = i == d->n - 1;
         Shelf *s = &d->shelves[i];
         Tally t;
+        int r = disk_tally(d, i, d->acked, &t);
 
-        if (disk_tally(d, i, d->acked, &t) < 0)
-                return;
-        s->rows = t.rows;
-        s->points = t.points;
-        s->base = d->acked;
-        s->last = t.last > 0 ? t.last : s->name - 1;
-        s->from_ms = t.from_ms;
-        s->to_ms = t.to_ms;
+        if (r < 0)
+                r = disk_tally(d, i, d->acked, &t);
+        if (r < 0)
+                return r;
+        count_damaged(d, -EBADF, &t.torn, found);
+        if (!newest && t.torn.rows > 0)
+                disk_mark_damaged(d, s->name, &t.torn);
+        s->closed = s->closed || !newest;
+        if (newest)
+                r = cut_tail(d, &t, found);
+        if (r < 0)
+                return r;
+        disk_take_counts(s, &t, d->acked);
         found->rows += t.rows;
         found->points += t.points;
         found->known_rows += t.known_rows;
@@ -258,6 +210,22 @@ static void count_shelf(Disk *d, size_t i, StoreFound *found) {
         if (t.rows > 0) {
                 found->first = found->first ?: MAX(s->name, d->acked + 1);
                 found->last = t.last;
+        }
+        return 0;
+}
+
+/* A file that cannot be read is none of the store's; nothing is written behind it. */
+static void count_shelves(Disk *d, StoreFound *found) {
+        for (size_t i = 0; i < d->n; i++) {
+                uint64_t name = d->shelves[i].name;
+                int r = count_shelf(d, i, found);
+
+                if (r >= 0)
+                        continue;
+                disk_remove_shelf(d, i--);
+                if (r == -EIO)
+                        disk_set_aside(d, name);
+                disk_set_failed(d, AT_READ, d->folder, r);
         }
 }
 
@@ -273,26 +241,15 @@ void disk_open(Disk *d, StoreFound *ret) {
         }
         *ret = found;
         if (r < 0) {
-                disk_set_failed(d, d->folder, r);
+                disk_set_failed(d, AT_COMMIT, d->folder, r);
                 return;
         }
+        disk_set_well(d, AT_COMMIT);
         d->opened = true;
         d->acked = found.acked = d->known_acked ?: acked;
         disk_measure(d);
-        for (size_t i = 0; i < d->n; i++)
-                read_headers(d, i);
-        for (size_t i = 0; i < d->n; i++)
-                if (i < d->n - 1) {
-                        d->shelves[i].closed = true;
-                        count_torn(d, i, &found);
-                }
-        if (d->n > 0) {
-                count_torn(d, d->n - 1, &found);
-                cut_tail(d, &found);
-        }
-        for (size_t i = 0; i < d->n; i++)
-                count_shelf(d, i, &found);
-        disk_set_state(d, STORE_OK, TEXT_OK);
+        count_shelves(d, &found);
+        limit_bad(d);
         disk_acked(d, d->acked, false);
         *ret = found;
 }

@@ -65,7 +65,14 @@ static int read_block(Disk *d, Shelf *s, int fd, const SegmentBlock *b, size_t *
         return r;
 }
 
-/* 1: there is no more in this file; 0: enough. */
+/* Reading ended before the numbers that the shelf counted. 1: it does not count them any more; -errno: not now. */
+static int settle(Disk *d, size_t i, int error) {
+        if (disk_recount(d, i) < 0 && error == -EIO)
+                disk_cut_short(d, i);
+        return error < 0 && d->cursor.last < d->shelves[i].last ? error : 1;
+}
+
+/* 1: there is no more in this file; 0: enough; -errno. */
 static int read_shelf(Disk *d, size_t i, uint64_t after, size_t max_bytes, size_t *size) {
         bool hole = false, lost = false;
         SegmentBlock b;
@@ -84,29 +91,57 @@ static int read_shelf(Disk *d, size_t i, uint64_t after, size_t max_bytes, size_
                 r = read_block(d, &d->shelves[i], w.fd, &b, size);
                 if (r < 0) {
                         walk_end(&w);
-                        return 0;
+                        return r;
                 }
                 lost = lost || r > 0;
         }
         stop_at(d, &w);
-        if (lost || (*size < max_bytes && (r < 0 || hole || d->cursor.last < d->shelves[i].last)))
+        if (*size < max_bytes && (r < 0 || hole || d->cursor.last < d->shelves[i].last))
+                return settle(d, i, r);
+        if (lost)
                 (void)disk_recount(d, i);
         return *size < max_bytes;
 }
 
-void disk_read(Disk *d, uint64_t after, size_t max_bytes) {
+/* Reading is tried again later where the file may be sound; where the disk says that it is not, that is that. */
+static bool is_final(int error) {
+        return error == -ENOENT || error == -ENOTDIR || error == -EIO || error == -ELOOP || error == -EUCLEAN || error == -EBADMSG;
+}
+
+static void give_up_shelf(Disk *d, size_t i, int error) {
+        uint64_t name = d->shelves[i].name;
+        bool gone = error == -ENOENT || error == -ENOTDIR;
+
+        disk_lose_shelf(d, i, gone ? WHY_MISSING : WHY_DAMAGED);
+        if (!gone)
+                disk_set_aside(d, name);
+}
+
+int disk_read(Disk *d, uint64_t after, size_t max_bytes) {
         size_t size = 0, i = 0;
+        int r = 1;
 
-        while (i < d->n && size < max_bytes) {
-                int r = d->shelves[i].last > after && d->shelves[i].rows > 0 ? read_shelf(d, i, after, max_bytes, &size) : 1;
+        while (r > 0 && i < d->n) {
+                bool opened;
 
-                if (r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == 0)
-                        return;
-                if (r < 0)
-                        disk_lose_shelf(d, i, r == -ENOENT ? WHY_MISSING : WHY_DAMAGED);
-                else
+                if (d->shelves[i].last <= after || d->shelves[i].rows == 0) {
                         i++;
+                        continue;
+                }
+                r = read_shelf(d, i, after, max_bytes, &size);
+                opened = d->cursor.fd >= 0;
+                if (r > 0)
+                        i++;
+                else if (r < 0 && !opened && is_final(r)) {
+                        give_up_shelf(d, i, r);
+                        r = 1;
+                }
         }
+        if (r < 0)
+                disk_set_failed(d, AT_READ, d->folder, r);
+        else
+                disk_set_well(d, AT_READ);
+        return MIN(r, 0);
 }
 
 void disk_acked(Disk *d, uint64_t seq, bool write_position) {
@@ -117,10 +152,11 @@ void disk_acked(Disk *d, uint64_t seq, bool write_position) {
         while (d->n > 0 && (d->shelves[0].last <= d->acked || d->shelves[0].rows == 0)) {
                 r = disk_unlink(d, d->shelves[0].name);
                 if (r < 0) {
-                        disk_set_failed(d, d->folder, r);
+                        disk_set_failed(d, AT_REMOVE, d->folder, r);
                         return;
                 }
                 disk_remove_shelf(d, 0);
+                disk_set_well(d, AT_REMOVE);
         }
         if (!write_position || d->n == 0 || d->acked < d->shelves[0].name)
                 return;

@@ -13,6 +13,7 @@
 #define JOBS_MAX 64
 #define FILES_MAX 48 /* of them, that are not about rows */
 #define POSITION_AFTER (10 * USEC_PER_SEC)
+#define READ_AGAIN (5 * USEC_PER_SEC)
 
 typedef enum JobType { JOB_OPEN, JOB_APPEND, JOB_READ, JOB_ACKED, JOB_ERA, JOB_REPLACE, JOB_LINE } JobType;
 
@@ -55,7 +56,7 @@ typedef struct Thread {
 struct Store {
         StoreParams params;
         Thread *thread;
-        LoopTimer *position_timer;
+        LoopTimer *position_timer, *read_timer;
         StoreStats stats;
         unsigned pending;
         bool opened, appending, reading, acking, stopped, hangs;
@@ -94,7 +95,7 @@ static void on_job(void *userdata, void *item) {
                 job->error = disk_commit(d, job->append.blocks, job->append.n, job->append.spare_first, job->append.spare_last);
                 break;
         case JOB_READ:
-                disk_read(d, job->read.after, job->read.max_bytes);
+                job->error = disk_read(d, job->read.after, job->read.max_bytes);
                 break;
         case JOB_ACKED:
                 disk_acked(d, job->acked, job->write_position);
@@ -193,6 +194,13 @@ static void tell_news(Store *s, NewsList *list) {
         }
 }
 
+static void end_reading(void *userdata) {
+        Store *s = userdata;
+
+        s->reading = false;
+        s->params.events.block(s->params.userdata, NULL);
+}
+
 static void on_event(void *userdata, void *item) {
         Store *s = ((Thread *)userdata)->store;
         _cleanup_(job_freep) Job *job = item;
@@ -217,8 +225,10 @@ static void on_event(void *userdata, void *item) {
                 s->appending = false;
                 e->committed(s->params.userdata, blocks[0].first, blocks[job->append.n - 1].last, job->error);
         } else if (job->type == JOB_READ) {
-                s->reading = false;
-                e->block(s->params.userdata, NULL);
+                if (job->error < 0) /* whoever asks again at once would be told the same */
+                        loop_timer_arm_in(s->read_timer, READ_AGAIN, USEC_PER_SEC);
+                else
+                        end_reading(s);
         }
         look_at_acked(s);
 }
@@ -265,6 +275,8 @@ int store_new(Store **ret, const StoreParams *params) {
         if (r == 0)
                 r = loop_timer_new(&s->position_timer, params->loop, "store-position", on_position_timer, s);
         if (r == 0)
+                r = loop_timer_new(&s->read_timer, params->loop, "store-read", end_reading, s);
+        if (r == 0)
                 r = start(s);
         if (r < 0)
                 return r;
@@ -286,6 +298,7 @@ int store_stop(Store *s, usec_t wait) {
                 return s->hangs ? -ETIMEDOUT : 0;
         s->stopped = true;
         loop_timer_disarm(s->position_timer);
+        loop_timer_disarm(s->read_timer);
         r = worker_stop(s->thread->worker, wait);
         s->hangs = r < 0;
         if (r == 0 && s->opened && s->acked > s->position) /* the thread is no more: its disk is ours */
@@ -297,6 +310,7 @@ Store *store_free(Store *s) {
         if (!s)
                 return NULL;
         loop_timer_free(s->position_timer);
+        loop_timer_free(s->read_timer);
         if (s->thread) {
                 worker_free(s->thread->worker);
                 if (!s->hangs)

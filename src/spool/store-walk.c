@@ -106,36 +106,49 @@ static void tally_block(Disk *d, int fd, const SegmentBlock *b, uint64_t above, 
         }
 }
 
-int disk_tally(Disk *d, size_t i, uint64_t above, Tally *ret) {
-        Tally t = { 0 };
+static void tally_blocks(Disk *d, Walk *w, uint64_t above, Tally *t, int *ret_error) {
+        uint64_t hole = 0; /* the number before the first stretch that cannot be read, + 1 */
         SegmentBlock b;
-        Walk w;
-        uint64_t hole = 0; /* the number before it, + 1 */
-        int r = walk_begin(d, i, &w);
 
-        if (r < 0)
-                return r;
-        for (;;) {
-                r = walk_next(&w, &b);
-                if (r > 0 && b.state != BLOCK_UNREADABLE && (b.rows == 0 || disk_is_damaged(d, b.first)))
-                        continue;
-                if (hole > 0 && t.hole_last == 0 && (r <= 0 || b.state == BLOCK_WHOLE)) {
-                        t.hole_first = hole;
-                        t.hole_last = r > 0 ? b.first - 1 : MAX(d->shelves[i].last, hole);
+        while ((*ret_error = walk_next(w, &b)) > 0) {
+                if (b.state != BLOCK_UNREADABLE)
+                        disk_note_era(d, &b);
+                if (b.state == BLOCK_WHOLE) {
+                        t->end = b.end;
+                        t->tail = b;
                 }
-                if (r <= 0)
-                        break;
-                if (b.state == BLOCK_WHOLE)
-                        tally_block(d, w.fd, &b, above, &t);
-                else if (hole == 0)
-                        hole = b.state == BLOCK_TORN ? b.first : w.next;
+                if (b.state == BLOCK_TORN)
+                        t->torn = b;
+                if (b.state != BLOCK_WHOLE && hole == 0)
+                        hole = b.state == BLOCK_TORN ? b.first : w->next;
+                if (b.state != BLOCK_WHOLE || b.rows == 0 || disk_is_damaged(d, b.first))
+                        continue;
+                if (hole > 0 && t->hole_last == 0) {
+                        t->hole_first = hole;
+                        t->hole_last = b.first - 1;
+                }
+                tally_block(d, w->fd, &b, above, t);
         }
-        walk_end(&w);
-        *ret = t;
-        return 0;
+        if (t->hole_last == 0) { /* up to its end */
+                t->hole_first = hole ?: w->next;
+                t->hole_last = UINT64_MAX;
+        }
 }
 
-static void take_counts(Shelf *s, const Tally *t, uint64_t base) {
+int disk_tally(Disk *d, size_t i, uint64_t above, Tally *ret) {
+        Tally t = { .end = SEGMENT_HEAD_SIZE };
+        Walk w;
+        int r = walk_begin(d, i, &w);
+
+        if (r >= 0) {
+                tally_blocks(d, &w, above, &t, &r);
+                walk_end(&w);
+        }
+        *ret = t;
+        return r;
+}
+
+void disk_take_counts(Shelf *s, const Tally *t, uint64_t base) {
         s->rows = t->rows;
         s->points = t->points;
         s->base = base;
@@ -144,25 +157,43 @@ static void take_counts(Shelf *s, const Tally *t, uint64_t base) {
         s->to_ms = t->to_ms;
 }
 
-/* Reading may end early: what is behind is as good as gone. */
+/* What was counted before and is not there any more. */
+static void tell_missing(Disk *d, const Shelf *s, const Tally *t) {
+        uint64_t rows = s->rows - MIN(t->rows, s->rows), points = s->points - MIN(t->points, s->points);
+
+        if (rows > 0 || points > 0)
+                disk_tell_lost(d, MIN(t->hole_first, s->last), MIN(t->hole_last, s->last), rows, points, s->from_ms, s->to_ms,
+                               WHY_DAMAGED);
+}
+
 int disk_recount(Disk *d, size_t i) {
         Shelf *s = &d->shelves[i];
-        Tally t;
+        Tally t, now;
         int r = disk_tally(d, i, s->base, &t);
 
+        if (r == 0 && s->base != d->acked)
+                r = disk_tally(d, i, d->acked, &now);
+        else
+                now = t;
         if (r < 0)
                 return r;
-        if (t.rows < s->rows || t.points < s->points)
-                disk_tell_lost(d, t.hole_last > 0 ? t.hole_first : s->last, t.hole_last > 0 ? t.hole_last : s->last,
-                               s->rows - MIN(t.rows, s->rows), s->points - MIN(t.points, s->points), s->from_ms, s->to_ms,
-                               WHY_DAMAGED);
-        take_counts(s, &t, s->base);
-        if (s->base == d->acked)
-                return 0;
-        r = disk_tally(d, i, d->acked, &t);
-        if (r == 0)
-                take_counts(s, &t, d->acked);
-        return r;
+        tell_missing(d, s, &t);
+        disk_take_counts(s, &now, d->acked);
+        return 0;
+}
+
+void disk_cut_short(Disk *d, size_t i) {
+        Shelf *s = &d->shelves[i];
+        _cleanup_(closep) int fd = segment_open(d->folder, s->name, O_WRONLY);
+        Tally t;
+
+        (void)!disk_tally(d, i, s->base, &t);
+        tell_missing(d, s, &t);
+        disk_take_counts(s, &t, s->base);
+        s->size = t.end;
+        s->closed = true;
+        if (fd >= 0)
+                (void)!ftruncate(fd, (off_t)t.end);
 }
 
 void disk_lose_block(Disk *d, Shelf *s, int fd, const SegmentBlock *b) {
