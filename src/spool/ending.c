@@ -16,14 +16,14 @@ void spool_unsent(Spool *s) {
         s->sent = 0;
         while (limbo_take(&s->limbo, 0, UINT64_MAX, &row))
                 if (row.evicted && !spool_is_moving(s, row.seq))
-                        s->held -= row.points;
+                        s->limbo_points -= row.points;
         for (size_t i = 0; i < GAPS_TOLD_MAX; i++) {
                 GapTold *told = &s->gaps.told[i];
 
                 if (told->again && !spool_is_moving(s, told->seq))
                         *told = (GapTold){ 0 };
         }
-        backlog_reset(&s->backlog);
+        spool_read_again(s);
 }
 
 /* ---- done with a row, in whatever way: the counters are the caller's */
@@ -73,8 +73,9 @@ static void ack_backlog(Spool *s, uint64_t first, uint64_t last, RingLedger *led
 /* Evicted, and yet it arrived. */
 static void find_row(Spool *s, const LimboRow *row, RingLedger *ledger) {
         if (spool_is_moving(s, row->seq))
-                s->move.lost_points -= row->points;
-        s->held -= row->points;
+                ledger->unsure_points -= MIN((uint64_t)row->points, ledger->unsure_points);
+        else
+                s->limbo_points -= MIN((uint64_t)row->points, s->limbo_points);
         ledger->dropped_points -= row->points;
         spool_find(s, &spool_queue_full, row->points, ledger);
 }
@@ -156,7 +157,7 @@ void spool_drop(Spool *s, uint64_t seq, const char *why) {
                 gap.from_ns = gap.to_ns = spool_boottime_ns(s, r.row.boottime_ns / NSEC_PER_MSEC + e->offset_ms);
         }
         snprintf(gap.why, sizeof(gap.why), "%s", why);
-        spool_lose(s, &gap, 0);
+        spool_lose(s, &gap, 0, false);
         give_up(s, &r, where);
 }
 

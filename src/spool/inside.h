@@ -22,14 +22,15 @@ struct Spool {
         Backlog backlog;
         Ahead ahead;
         Limbo limbo;
-        uint64_t held; /* points that count as lost for want of room, but may yet turn out to be safe: not told */
+        uint64_t limbo_points; /* of evicted rows in limbo: count as lost, but are not told yet */
         uint64_t sent; /* rows up to it may be on their way */
         struct {
-                uint64_t to; /* stored_last when it was asked for */
+                bool running;
+                bool stale;  /* what comes is not what is wanted any more: it starts behind rows that are */
                 bool got;    /* at least a block came */
+                uint64_t to; /* stored_last when it was asked for */
         } reading;
         Move move;
-        uint64_t early_points; /* evicted before the store had opened: it may have them */
         LoopTimer *move_timer;
         usec_t retry_at, retry_wait;
         bool flushing, flush_failed;
@@ -48,8 +49,8 @@ static inline int64_t spool_now_ns(const Spool *s) {
 void spool_notice(const Spool *s, int level, const char *text);
 void spool_tell_ready(const Spool *s);
 void spool_count_live(Spool *s, const Row *row, int by);
-/* Counts a gap as dropped, to be told, while rows up to `release` leave the ring: one step. */
-void spool_lose(Spool *s, const Gap *gap, uint64_t release);
+/* Counts a gap as dropped, to be told, while rows up to `release` leave the ring: one step. unsure: the store may have it. */
+void spool_lose(Spool *s, const Gap *gap, uint64_t release, bool unsure);
 /* It was not lost after all. ledger takes effect with it. */
 void spool_find(Spool *s, const Gap *gap, uint64_t points, RingLedger *ledger);
 /* Rows that left for want of room: their gap. */
@@ -68,5 +69,7 @@ void spool_start_move(Spool *s);
 bool spool_is_half_full(const Spool *s);
 /* Asks for more of the backlog where there is room; true: more may come. */
 bool spool_read_on(Spool *s);
+/* Forgets what was read: it is read again from the first row that is not done with. */
+void spool_read_again(Spool *s);
 /* Passes what is done with at the front of the store. */
 void spool_advance(Spool *s);

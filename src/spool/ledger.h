@@ -16,7 +16,9 @@ typedef struct RingLedger {
         uint64_t stored_rows, stored_points; /* in the store, above stored_acked */
         uint64_t era;            /* cell of the era of new rows */
         uint64_t discarded_points; /* overwritten while there was no server: not lost */
-        uint64_t spare[5];
+        uint64_t moving_last;      /* rows up to it are being stored; 0: none are */
+        uint64_t unsure_points;    /* of dropped_points: evicted while they were being stored, so perhaps safe; not told yet */
+        uint64_t spare[3];
 } RingLedger;
 
 /* Small things of the owner that survive with the rows: gaps not yet told, eras. */

@@ -13,7 +13,6 @@ typedef struct Move {
         uint64_t first, last; /* numbers; of the rows between them those that were live at the start */
         uint64_t rows, points;
         Ahead done; /* acknowledged or given up since */
-        uint64_t lost_points; /* of rows evicted from the ring since: safe if the move succeeds */
         MoveBlocks *blocks; /* while they are built */
 } Move;
 

@@ -61,6 +61,7 @@ static void retry_later(Spool *s) {
 
 void spool_start_move(Spool *s) {
         uint64_t spare_first = s->backlog.head ? ring_ledger(s->ring)->stored_acked + 1 : 0;
+        RingLedger ledger;
         int r;
 
         if (!s->store || !s->opened || s->move.running || s->params.discard || s->live_rows == 0)
@@ -72,7 +73,11 @@ void spool_start_move(Spool *s) {
         if (r < 0) {
                 move_end(&s->move);
                 retry_later(s);
+                return;
         }
+        ledger = *ring_ledger(s->ring);
+        ledger.moving_last = s->move.last;
+        commit(s, &ledger);
 }
 
 void spool_on_move_timer(void *userdata) {
@@ -99,20 +104,27 @@ static void leave_ring(Spool *s, uint64_t last, const RingLedger *ledger) {
         spool_release_prefix(s);
 }
 
-/* What was evicted while it moved: in the store after all, or lost for good. */
+/* So much of what is unsure is in the store after all; the rest is lost. */
+static void settle_unsure(Spool *s, uint64_t safe, RingLedger *ledger) {
+        safe = MIN(safe, ledger->unsure_points);
+        ledger->unsure_points = ledger->moving_last = 0;
+        ledger->dropped_points -= safe;
+        if (safe > 0)
+                spool_find(s, &spool_queue_full, safe, ledger);
+        else
+                commit(s, ledger);
+}
+
+/* What was evicted while it moved. */
 static void settle_evicted(Spool *s, bool safe, RingLedger *ledger) {
-        s->held -= s->move.lost_points;
+        settle_unsure(s, safe ? ledger->unsure_points : 0, ledger);
         for (size_t i = 0; i < s->limbo.n; i++) {
                 LimboRow *row = &s->limbo.rows[i];
 
                 if (row->evicted && spool_is_moving(s, row->seq)) {
                         row->evicted = !safe;
-                        s->held += safe ? 0 : row->points;
+                        s->limbo_points += safe ? 0 : row->points;
                 }
-        }
-        if (safe && s->move.lost_points > 0) {
-                ledger->dropped_points -= s->move.lost_points;
-                spool_find(s, &spool_queue_full, s->move.lost_points, ledger);
         }
         for (size_t i = 0; i < GAPS_TOLD_MAX; i++) {
                 GapTold *told = &s->gaps.told[i];
@@ -175,25 +187,19 @@ static void settle_missing(Spool *s, const StoreFound *found) {
         ledger.stored_rows = found->rows;
         ledger.stored_last = MAX(ledger.stored_last, found->last);
         commit(s, &ledger);
-        spool_lose(s, &gap, 0);
+        spool_lose(s, &gap, 0, false);
 }
 
 /* A commit that was durable just before a crash, and is found now: its rows were evicted since, or were acknowledged. */
-static void settle_found(Spool *s) {
+static void settle_found(Spool *s, uint64_t last) {
         RingLedger ledger = *ring_ledger(s->ring);
         uint64_t there = ledger.acked_points + ledger.dropped_points + ledger.rejected_points + ledger.discarded_points +
                          ledger.stored_points + s->live_points;
         uint64_t twice = there > ledger.made_points ? there - ledger.made_points : 0;
-        uint64_t found = MIN(twice, s->early_points);
+        uint64_t safe = last >= ledger.moving_last ? MIN(ledger.unsure_points, twice) : 0;
 
-        s->held -= s->early_points;
-        s->early_points = 0;
-        ledger.dropped_points -= found;
-        ledger.acked_points -= MIN(twice - found, ledger.acked_points);
-        if (found > 0)
-                spool_find(s, &spool_queue_full, found, &ledger);
-        else
-                commit(s, &ledger);
+        ledger.acked_points -= MIN(twice - safe, ledger.acked_points);
+        settle_unsure(s, safe, &ledger);
 }
 
 static void on_opened(void *userdata, const StoreFound *found) {
@@ -211,8 +217,7 @@ static void on_opened(void *userdata, const StoreFound *found) {
         }
         s->opened = true;
         leave_ring(s, found->last, NULL);
-        if (s->kept)
-                settle_found(s);
+        settle_found(s, found->last);
         if (eras_now(s->ring)->quality == CLOCK_TRUSTED)
                 store_set_era(s->store, eras_of_boot(s->ring));
         if (spool_is_half_full(s) || s->flushing)
@@ -246,10 +251,15 @@ bool spool_read_on(Spool *s) {
         if (after >= ledger->stored_last)
                 return false;
         if (s->backlog.bytes < READ_AHEAD && store_read(s->store, after, READ_AHEAD - s->backlog.bytes) == 0) {
+                s->reading.running = true;
                 s->reading.to = ledger->stored_last;
-                s->reading.got = false;
         }
         return s->backlog.bytes < READ_AHEAD;
+}
+
+void spool_read_again(Spool *s) {
+        backlog_reset(&s->backlog);
+        s->reading.stale = s->reading.running;
 }
 
 /* The store has no row above what was read, though the ledger knew of some. */
@@ -266,21 +276,24 @@ static void nothing_more(Spool *s) {
         ledger = *ring_ledger(s->ring);
         ledger.stored_rows = ledger.stored_points = 0;
         ring_release(s->ring, 0, &ledger, NULL);
-        spool_lose(s, &gap, 0);
+        spool_lose(s, &gap, 0, false);
 }
 
 static void on_block(void *userdata, StoreBlock *block) {
         Spool *s = userdata;
         uint64_t position = ring_ledger(s->ring)->stored_acked;
 
+        if (block && s->reading.stale)
+                return;
         if (block) {
                 s->reading.got = true;
                 if (block->last > s->backlog.loaded && backlog_load(&s->backlog, block, position) < 0)
                         spool_notice(s, LOG_WARNING, "a block of the store cannot be read whole");
                 return;
         }
-        if (!s->reading.got)
+        if (!s->reading.got && !s->reading.stale)
                 nothing_more(s);
+        s->reading.running = s->reading.stale = s->reading.got = false;
         spool_advance(s);
         spool_tell_ready(s);
 }
@@ -298,7 +311,7 @@ static void on_lost(void *userdata, uint64_t first, uint64_t last, uint64_t rows
         ledger.stored_rows -= MIN(rows, ledger.stored_rows);
         ledger.stored_points -= MIN(points, ledger.stored_points);
         commit(s, &ledger);
-        spool_lose(s, &gap, 0);
+        spool_lose(s, &gap, 0, false);
         spool_tell_ready(s);
 }
 

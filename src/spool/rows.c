@@ -45,7 +45,7 @@ void spool_count_live(Spool *s, const Row *row, int by) {
                 s->live_points += (uint64_t)((int64_t)by * (int64_t)row->points);
 }
 
-void spool_lose(Spool *s, const Gap *gap, uint64_t release) {
+void spool_lose(Spool *s, const Gap *gap, uint64_t release, bool unsure) {
         RingLedger ledger = *ring_ledger(s->ring);
         RingChange change;
         Gap value;
@@ -55,6 +55,7 @@ void spool_lose(Spool *s, const Gap *gap, uint64_t release) {
                 return;
         }
         ledger.dropped_points += gap->points;
+        ledger.unsure_points += unsure ? gap->points : 0;
         gaps_add(s->ring, gap, &value, &change);
         ring_release(s->ring, release, &ledger, &change);
         gaps_changed(&s->gaps, s->ring);
@@ -116,20 +117,14 @@ static void evict_gap(Spool *s, uint64_t seq, const Row *row) {
 
 /* It counts as lost at once, so that a crash cannot forget it, and is found again when it turns out to be safe. */
 static void evict_row(Spool *s, uint64_t seq, const Row *row) {
-        uint32_t points = spool_points(row);
+        bool unsure = seq <= ring_ledger(s->ring)->moving_last; /* in this life or, until the store has opened, in the last */
         Gap gap = spool_queue_full;
-        bool early = s->store && !s->opened;
-        bool limbo = !early && seq <= s->sent && limbo_add(&s->limbo, seq, points, true);
 
-        gap.points = points;
+        gap.points = spool_points(row);
         gap.from_ns = gap.to_ns = row->boottime_ns;
-        spool_lose(s, &gap, seq);
-        if (spool_is_moving(s, seq))
-                s->move.lost_points += points;
-        if (early)
-                s->early_points += points;
-        if (early || limbo || spool_is_moving(s, seq))
-                s->held += points;
+        if (seq <= s->sent && (!unsure || s->opened) && limbo_add(&s->limbo, seq, (uint32_t)gap.points, true) && !unsure)
+                s->limbo_points += gap.points;
+        spool_lose(s, &gap, seq, unsure);
 }
 
 static void discard(Spool *s, uint64_t seq, uint32_t points) {
@@ -224,7 +219,8 @@ static int open_ring(Spool *s) {
         s->kept = opened.how == RING_KEPT;
         spool_notice(s, LOG_WARNING, opened.text);
         gaps_init(&s->gaps, s->ring);
-        spool_lose(s, &(Gap){ .points = opened.lost_points, .from_ns = now_ns, .to_ns = now_ns, .why = "damaged in memory" }, 0);
+        spool_lose(s, &(Gap){ .points = opened.lost_points, .from_ns = now_ns, .to_ns = now_ns, .why = "damaged in memory" }, 0,
+                   false);
         spool_set_era(s, &s->params.era);
         count_kept(s);
         count_acked(s);
@@ -330,8 +326,13 @@ int spool_append(Spool *s, const Row *row, uint64_t *ret_seq) {
         return r;
 }
 
+/* What counts as lost for want of room, but may yet turn out to be safe. */
+static uint64_t held(const Spool *s) {
+        return ring_ledger(s->ring)->unsure_points + s->limbo_points;
+}
+
 static unsigned ready_gap(const Spool *s) {
-        return gaps_ready(&s->gaps, s->ring, &spool_queue_full, s->held);
+        return gaps_ready(&s->gaps, s->ring, &spool_queue_full, held(s));
 }
 
 bool spool_has_gap(const Spool *s) {
@@ -350,7 +351,7 @@ static int append_gap(Spool *s, unsigned cell) {
         while (!ring_fits(s->ring, &row))
                 evict_oldest(s); /* may add to this very gap */
         rest = told->gap = *gaps_at(s->ring, cell);
-        rest.points = gap_same(&rest, &spool_queue_full) ? s->held : 0;
+        rest.points = gap_same(&rest, &spool_queue_full) ? held(s) : 0;
         told->gap.points -= rest.points;
         gap_write(text, &told->gap);
         r = append(s, &row, &(RingChange){ .cell = cell, .data = &rest, .size = rest.points > 0 ? sizeof(rest) : 0 }, &seq);
