@@ -238,6 +238,24 @@ class Daemon:
         return self.counts()
 
 
+def sums(option, path):
+    """The first line of tbagent --ring FILE or --segments DIR."""
+    done = subprocess.run([BIN, option, path], capture_output=True, text=True, timeout=60)
+    if done.returncode != 0 or not done.stdout:
+        raise Failed('tbagent %s: %d %s' % (option, done.returncode, done.stderr))
+    return {k: int(v) for k, v in re.findall(r'(\w+)=(\d+)', done.stdout.splitlines()[0])}
+
+
+def ring(case):
+    return sums('--ring', os.path.join(case.folder, 'run', 'ring'))
+
+
+def waiting(case):
+    """Values that are neither at the server nor dropped."""
+    found = ring(case)
+    return found['made'] - found['acked'] - found['dropped'] - found['rejected']
+
+
 def longest_turn(case, counts):
     """Notes the figure and holds it to the promise where nothing but the daemon itself slows it down."""
     case.note('longest turn of the loop %.1f ms', counts.turn)

@@ -18,6 +18,7 @@ EXEC = '  shell = { plugin = "exec"; every = "200ms"; shell = true; command = "%
 SYSTEM = '  machine = { plugin = "system"; every = "500ms"; };'
 COUNTER = '  counter = { plugin = "counter"; every = "100ms"; };'
 BATCH = .2
+ONE_LANE = 'batch_interval = "200ms"; store_after = "5min";'     # nothing goes to the disk, so nothing overtakes
 SHORT = SLOW >= 8       # under valgrind: what matters is that all of it runs
 
 
@@ -95,7 +96,7 @@ def plain(case, protocol):
 def cut(case, protocol):
     """the link is cut, and the server closes instead of acknowledging, on MQTT %s: nothing is lost"""
     server, url, token = standin(case)
-    daemon = start(case, config('\n'.join([SYSTEM, COUNTER]), url, token, protocol_option(protocol)))
+    daemon = start(case, config('\n'.join([SYSTEM, COUNTER]), url, token, protocol_option(protocol), ONE_LANE))
     daemon.connected()
     counted_on(server)
     # On 3.1.1 a bare close may be a rate limit, and after the second in ten minutes sending is slowed by design.
@@ -118,7 +119,7 @@ def cut(case, protocol):
 def slow(case, protocol):
     """acknowledgements late and out of order, then a black hole of 3 s, on MQTT %s: nothing is lost"""
     server, url, token = standin(case)
-    daemon = start(case, config('\n'.join([EXEC, COUNTER]), url, token, protocol_option(protocol)))
+    daemon = start(case, config('\n'.join([EXEC, COUNTER]), url, token, protocol_option(protocol), ONE_LANE))
     daemon.connected()
     counted_on(server)
     server.control('faults', {'ack_reorder': 3})
@@ -140,7 +141,7 @@ def late(case, protocol):
     """the server comes after the daemon, on MQTT %s: what was sampled before arrives too"""
     server, url, token = standin(case)
     server.control('faults', {'accept': 'unlisten'})
-    daemon = start(case, config(COUNTER, url, token, protocol_option(protocol)))
+    daemon = start(case, config(COUNTER, url, token, protocol_option(protocol), ONE_LANE))
     daemon.wait_for_line(r'next try in')
     server.control('faults/clear')
     daemon.connected(40)

@@ -7,22 +7,10 @@ import subprocess
 import time
 
 import tap
-from daemon import BIN, Failed, config, free_port, holes, longest_turn, preload, settled, standin, start, wait_for, write
+from daemon import BIN, config, free_port, holes, longest_turn, preload, ring, settled, standin, start, sums, wait_for, write
 
 COUNTER = '  counter = { plugin = "counter"; every = "20ms"; };'
 NOBODY = 'mqtt://127.0.0.1:%d'
-
-
-def sums(option, path):
-    """The first line of tbagent --ring FILE or --segments DIR."""
-    done = subprocess.run([BIN, option, path], capture_output=True, text=True, timeout=60)
-    if done.returncode != 0 or not done.stdout:
-        raise Failed('tbagent %s: %d %s' % (option, done.returncode, done.stderr))
-    return {k: int(v) for k, v in re.findall(r'(\w+)=(\d+)', done.stdout.splitlines()[0])}
-
-
-def ring(case):
-    return sums('--ring', os.path.join(case.folder, 'run', 'ring'))
 
 
 def segments(case):
