@@ -103,6 +103,14 @@ static int slot_push(Ring *r, uint32_t at) {
 
 /* ---- start */
 
+/* Bytes without a whole record are those of missing numbers, at least one. At the front more may be missing: rows that
+ * another size had no room for. */
+static bool gap_is_right(const Ring *r, uint64_t seq, uint64_t skipped) {
+        uint64_t missing = seq - r->state.next;
+
+        return (missing > 0 || skipped == 0) && (r->state.rows == 0 || missing <= skipped / RECORD_SIZE_MIN);
+}
+
 /* The number of the whole record at `from`, where it can be right. */
 static ssize_t walk_read(const Ring *r, const RingState *was, size_t from, size_t end, uint64_t skipped, uint64_t *ret_seq) {
         Record record;
@@ -112,7 +120,7 @@ static ssize_t walk_read(const Ring *r, const RingState *was, size_t from, size_
                 return size;
         if (record.seq < r->state.next || record.seq >= was->next)
                 return -EBADMSG;
-        if (r->state.rows > 0 && record.seq - r->state.next > skipped / RECORD_SIZE_MIN)
+        if (!gap_is_right(r, record.seq, skipped))
                 return -EBADMSG;
         *ret_seq = record.seq;
         return size;
@@ -170,7 +178,7 @@ static int ring_recover(Ring *r, const RingState *was, RingWhy *ret_why) {
                 r->state.next = was->next;
                 set_empty(&r->state);
         }
-        if (e == 0 && was->next - r->state.next > skipped / RECORD_SIZE_MIN) {
+        if (e == 0 && r->state.rows > 0 && !gap_is_right(r, was->next, skipped)) {
                 snprintf(ret_why->text, sizeof(ret_why->text), "its state and its rows contradict each other");
                 return -EBADMSG;
         }

@@ -286,6 +286,12 @@ static void test_damaged_and_resized(void **state) {
 
 /* ---- a state with a right checksum that cannot be */
 
+static size_t row_size(uint64_t seq) {
+        Row row = row_of(seq);
+
+        return record_size(&row);
+}
+
 static void spit_state(const RingFixture *f, const Sample *s, const RingState *state) {
         RingHeader *h = (RingHeader *)s->bytes;
         RingState *held = &h->top.states[h->top.generation % 2], old = *held;
@@ -326,6 +332,8 @@ static void test_lies(void **state) {
         LIE(next, s.state.next + 1);
         LIE(next, s.state.next + (1ull << 40));
         LIE(next, s.state.first);
+        LIE(head, s.state.head - row_size(s.next - 1)); /* one number more than rows */
+        LIE(next, s.state.next - 1); /* and one less */
 #undef LIE
         free(s.bytes);
 }
