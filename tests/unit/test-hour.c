@@ -35,15 +35,6 @@ static int64_t wall_ns(const World *w) {
         return ((int64_t)loop_realtime(w->loop) - (int64_t)loop_boottime(w->loop)) * NSEC_PER_USEC;
 }
 
-static int64_t offset_ms(void *userdata) {
-        return wall_ns(userdata) / NSEC_PER_MSEC;
-}
-
-static bool is_trusted(void *userdata) {
-        (void)userdata;
-        return true;
-}
-
 static int64_t boottime_ns(void *userdata) {
         return (int64_t)loop_boottime(((World *)userdata)->loop) * NSEC_PER_USEC;
 }
@@ -107,7 +98,10 @@ static void world_new(World *w) {
         session_init_process();
         standin_start(&w->server);
         assert_int_equal(loop_new_simulated(&w->loop, START), 0);
-        assert_int_equal(spool_new(&w->spool, &(SpoolParams){ .ring_size = MIB }), 0);
+        assert_int_equal(spool_new(&w->spool, &(SpoolParams){
+                .loop = w->loop, .ring_size = MIB, .batch_interval = USEC_PER_SEC, .store_after = 5 * USEC_PER_SEC,
+                .era = { .offset_ms = wall_ns(w) / NSEC_PER_MSEC, .quality = CLOCK_TRUSTED },
+        }), 0);
         assert_int_equal(loop_timer_new(&w->timer, w->loop, "sample", on_sample, w), 0);
         assert_int_equal(sampler_new(&w->sampler, &(SamplerParams){ .events = { .row = on_row, .now = boottime_ns }, .userdata = w }), 0);
         assert_int_equal(client_new(&w->client, &(ClientParams){
@@ -117,8 +111,7 @@ static void world_new(World *w) {
         }), 0);
         assert_int_equal(uplink_new(&w->uplink, &(UplinkParams){
                 .loop = w->loop, .spool = w->spool, .client = w->client, .batch_interval = USEC_PER_SEC, .batch_size = 16 * KIB,
-                .window = 8, .clock_offset_ms = offset_ms, .clock_trusted = is_trusted, .splay = 50 * USEC_PER_MSEC,
-                .backlog_rate = 2000, .userdata = w,
+                .window = 8, .splay = 50 * USEC_PER_MSEC, .backlog_rate = 2000, .userdata = w,
         }), 0);
 }
 
