@@ -6,13 +6,14 @@ import re
 import time
 
 import tap
-from daemon import SANITIZER, config, holes, longest_turn, standin, start, wait_for
+from daemon import SANITIZER, config, holes, longest_turn, standin, start, wait_for, waiting, write
 
 SECONDS = float(os.environ.get('TBAGENT_SECONDS', 20))
 PERIOD = 100    # ms
-# The default queue of 1M holds four seconds of what one instance may send: all instances share it.
-TELEMETRY = 'batch_interval = "200ms"; ring_size = "16M";'
+# The ring is the default one, which all instances share.
+TELEMETRY = 'batch_interval = "200ms"; backlog_rate = 0;'
 GOOD = '  %s = { plugin = "counter"; every = "100ms"; key = "%s"; };'
+FLOOD = '  flood = { plugin = "flood"; intake = "1M"; };\n'
 HOSTILE = {
     'crash': ('every = "100ms";', r'crashed' if SANITIZER is None else r'exit code'),
     'hang': ('every = "100ms"; timeout = "1s";', r'hung in a call'),
@@ -94,18 +95,18 @@ def misbehaved(case, daemon, names):
 def afterwards(case):
     """after one has made up more keys than the daemon remembers, another still gets its own"""
     server, url, token = standin(case)
-    text = '  flood = { plugin = "flood"; intake = "1M"; };\n' + GOOD % ('good', 'count')
-    daemon = start(case, config(text, url, token, telemetry=TELEMETRY))
+    text = config(FLOOD + GOOD % ('good', 'count'), url, token, telemetry=TELEMETRY)
+    daemon = start(case, text)
     daemon.connected()
     wait_for(lambda: server.device_stats('d')['points'] > 150000, 60, '150000 values of the flood')
     daemon.case.note('%d keys made up', server.device_stats('d')['points'] // 2)
-    with open(daemon.conf, encoding='utf8') as f:
-        text = f.read()
-    with open(daemon.conf, 'w', encoding='utf8') as f:
-        f.write(text.replace('plugins = {', 'plugins = {\n' + GOOD % ('later', 'later')))
+    write(daemon.conf, text.replace('plugins = {', 'plugins = {\n' + GOOD % ('later', 'later')))
     daemon.hang_up()
     daemon.wait_for_line(r'^later: running')
     wait_for(lambda: len(series(server, 'later')) > 20, 30, 'samples of the instance that came later')
+    write(daemon.conf, text.replace('plugins = {', 'plugins = {\n' + GOOD % ('later', 'later')).replace(FLOOD, ''))
+    daemon.hang_up()
+    wait_for(lambda: waiting(case) < 20, 60, 'the end of what the flood left')
     counts = daemon.stop()
     check_samples(case, server, 'count', 2)
     check_samples(case, server, 'later', 2)

@@ -8,7 +8,7 @@ import re
 import sys
 
 import tap
-from daemon import config, free_port, longest_turn, preload, settled, standin, start, wait_for
+from daemon import config, free_port, longest_turn, preload, settled, standin, start, wait_for, waiting
 from mqtt_client import Client
 
 COUNTER = '  counter = { plugin = "counter"; every = "100ms"; };'
@@ -37,10 +37,11 @@ def counted_on(server, more=5):
 
 
 def all_well(case, server, daemon, *wanted):
-    """Stops it: the log is as wanted, nothing is lost, and the loop never waited."""
+    """Stops it when what waited has arrived: the log is as wanted, nothing is lost, and the loop never waited."""
+    wait_for(lambda: waiting(case) < 10, 30, 'the values of before')
     counts = daemon.stop()
     told(case, daemon, *wanted)
-    settled(case, server, counts)
+    settled(case, server, counts, in_order=False)
     longest_turn(case, counts)
 
 
