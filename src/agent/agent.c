@@ -48,7 +48,7 @@ struct Agent {
         Config *config;
         char *config_error;
         char digits[IDENTITY_DIGITS + 1];
-        char *ring_path, *clock_path;
+        char *ring_path, *clock_path, *limits_path; /* in the runtime directory */
         Clock *clock;
         bool estimating; /* rows went with an estimate of the time */
         Spool *spool;
@@ -82,6 +82,7 @@ static void send_status(Agent *a) {
                 v.protocol = server_protocol(a->server);
                 v.session_text = server_text(a->server);
                 v.retry_in = server_retry_in(a->server);
+                v.refused = server_uplink_stats(a->server).refused;
         }
         v.written_today = written_today(&a->written, v.now, v.clock_trusted, v.spool.store.bytes_written);
         text = status_text(&v);
@@ -190,7 +191,8 @@ static bool may_estimate(void *userdata) {
 
 static int add_server(Agent *a) {
         ServerParams p = { .loop = a->params.loop, .spool = a->spool, .config = a->config, .digits = a->digits,
-                           .changed = status_changed, .acknowledged = stop_look, .may_estimate = may_estimate, .userdata = a };
+                           .limits_file = a->limits_path, .changed = status_changed, .acknowledged = stop_look,
+                           .may_estimate = may_estimate, .userdata = a };
         int r;
 
         spool_set_discard(a->spool, !config_url(a->config));
@@ -342,11 +344,15 @@ bool agent_left_thread(const Agent *a) {
 /* ---- making */
 
 static int make_paths(Agent *a) {
-        if (asprintf(&a->ring_path, "%s/ring", a->params.runtime_dir) < 0)
-                a->ring_path = NULL;
-        if (asprintf(&a->clock_path, "%s/clock", a->params.runtime_dir) < 0)
-                a->clock_path = NULL;
-        return a->ring_path && a->clock_path ? 0 : -ENOMEM;
+        const char *names[] = { "ring", "clock", "limits" };
+        char **paths[] = { &a->ring_path, &a->clock_path, &a->limits_path };
+
+        for (size_t i = 0; i < ELEMENTS(paths); i++)
+                if (asprintf(paths[i], "%s/%s", a->params.runtime_dir, names[i]) < 0) {
+                        *paths[i] = NULL;
+                        return -ENOMEM;
+                }
+        return 0;
 }
 
 static int make_clock(Agent *a) {
@@ -443,6 +449,7 @@ Agent *agent_free(Agent *a) {
                 spool_free(a->spool);
                 config_free(a->config);
         }
+        free(a->limits_path);
         free(a->clock_path);
         free(a->ring_path);
         free(a->config_error);

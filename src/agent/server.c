@@ -127,7 +127,8 @@ static int make_uplink(Server *s) {
                 .loop = s->params.loop, .spool = s->params.spool, .client = s->client, .batch_interval = interval,
                 .batch_size = (size_t)node_int(n, "batch_size"), .window = 8,
                 .backlog_rate = (unsigned)node_int(n, "backlog_rate"), .may_estimate = may_estimate,
-                .splay = identity_splay(s->params.digits, interval), .userdata = s,
+                .splay = identity_splay(s->params.digits, interval), .limits_file = s->params.limits_file,
+                .limits_server = config_url(s->params.config), .userdata = s,
         };
 
         return uplink_new(&s->uplink, &p);

@@ -13,6 +13,7 @@ typedef struct ServerParams {
         Spool *spool;         /* borrowed */
         const Config *config; /* borrowed until server_set_config(); has a URL */
         const char *digits;   /* identity_get() */
+        const char *limits_file; /* as in UplinkParams */
         void (*changed)(void *userdata); /* something a status would show */
         void (*acknowledged)(void *userdata); /* a batch is at the server, or lost with the connection */
         bool (*may_estimate)(void *userdata); /* as in UplinkParams */

@@ -15,7 +15,8 @@ static void write_server(FILE *f, const StatusView *v) {
                         "the device's access token into /etc/tbagent.token, then: systemctl restart tbagent.",
                         v->config_path);
         else if (v->session == SESSION_CONNECTED)
-                fprintf(f, "Connected to %s (MQTT %s).", v->url, v->protocol == 5 ? "5" : "3.1.1");
+                fprintf(f, "Connected to %s (MQTT %s)%s.", v->url, v->protocol == 5 ? "5" : "3.1.1",
+                        v->refused ? ", which refuses all telemetry: its log and the device's profile say why; it is kept" : "");
         else if (v->session == SESSION_WAITING)
                 fprintf(f, "Not connected to %s: %s; next try in %" PRIu64 " s.", v->url, v->session_text,
                         v->retry_in / USEC_PER_SEC);

@@ -14,6 +14,7 @@ typedef struct StatusView {
         int protocol;
         const char *session_text; /* why not connected */
         usec_t retry_in;
+        bool refused; /* it takes no telemetry at all */
         usec_t now; /* CLOCK_REALTIME */
         bool clock_trusted;
         SpoolStats spool;

@@ -39,6 +39,8 @@ static void it_says_what_to_do(void **state _unused_) {
         v = connected();
         v.spool = (SpoolStats){ .acked_points = 7, .points = 2 };
         expect(&v, "Connected to mqtt://h (MQTT 5). 7 values sent, 2 waiting. 0 of 0 instances running");
+        v.refused = true;
+        expect(&v, "Connected to mqtt://h (MQTT 5), which refuses all telemetry: ");
         v.session = SESSION_WAITING;
         v.session_text = "the server\nrefuses";
         v.retry_in = 30 * USEC_PER_SEC;
