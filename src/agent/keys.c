@@ -118,18 +118,23 @@ static int add(Keys *k, const char *key, size_t size, uint32_t hash, Entry **ret
         return 0;
 }
 
-int keys_claim(Keys *k, const char *key, size_t size, unsigned owner, unsigned *ret_owner) {
+/* The entry of key, one without an owner where there was none. */
+static int obtain(Keys *k, const char *key, size_t size, Entry **ret) {
         uint32_t hash = hash_key(key, size);
         Entry *e = find(k, key, size, hash);
-        int r;
 
-        if (e->key && e->owner == owner)
-                return 0;
-        if (!e->key) {
-                r = add(k, key, size, hash, &e);
-                if (r < 0)
-                        return r;
-        }
+        if (!e->key)
+                return add(k, key, size, hash, ret);
+        *ret = e;
+        return 0;
+}
+
+int keys_claim(Keys *k, const char *key, size_t size, unsigned owner, unsigned *ret_owner) {
+        Entry *e;
+        int r = obtain(k, key, size, &e);
+
+        if (r < 0)
+                return r;
         if (e->owner == NOBODY)
                 e->owner = owner;
         if (e->owner == owner)
@@ -140,16 +145,11 @@ int keys_claim(Keys *k, const char *key, size_t size, unsigned owner, unsigned *
 
 static int declare_one(Keys *k, const char *key, const char *from, unsigned owner, const char *file, unsigned line,
                        KeysConflict *ret) {
-        size_t size = strlen(key);
-        uint32_t hash = hash_key(key, size);
-        Entry *e = find(k, key, size, hash);
-        int r;
+        Entry *e;
+        int r = obtain(k, key, strlen(key), &e);
 
-        if (!e->key) {
-                r = add(k, key, size, hash, &e);
-                if (r < 0)
-                        return r;
-        }
+        if (r < 0)
+                return r;
         /* two generated names that meet (both never configured) are no mistake of the file by themselves, unless the daemon
          * makes one of them */
         if (e->owner != NOBODY && (e->owner != owner || (!from != !e->generated_from)) && e->file &&
@@ -179,10 +179,8 @@ int keys_declare(Keys *k, const char *key, unsigned owner, const char *file, uns
 }
 
 static int reserve_one(Keys *k, const char *key, const char *instance, unsigned owner, const char *file, unsigned line) {
-        size_t size = strlen(key);
-        uint32_t hash = hash_key(key, size);
-        Entry *e = find(k, key, size, hash);
-        int r = e->key ? 0 : add(k, key, size, hash, &e);
+        Entry *e;
+        int r = obtain(k, key, strlen(key), &e);
 
         if (r < 0)
                 return r;
