@@ -25,6 +25,7 @@
 /* A clock and all that it has told. */
 typedef struct World {
         char *root;
+        char keep[PATH_MAX];
         Loop *loop;
         Clock *clock;
         unsigned eras, trusted, gave_up, steps;
@@ -65,6 +66,7 @@ static int setup(void **state) {
         w->root = tree_new();
         assert_non_null(w->root);
         tree_put(w->root, BOOT_ID, "01234567-89ab-cdef-0123-456789abcdef\n");
+        snprintf(w->keep, sizeof(w->keep), "%s/clock", w->root);
         assert_int_equal(loop_new_simulated(&w->loop, WALL), 0);
         *state = w;
         return 0;
@@ -277,13 +279,11 @@ static void little_jumps_gather_until_they_matter(void **state) {
 
 static void trust_is_for_the_boot(void **state) {
         World *w = *state;
-        char keep[PATH_MAX];
         ClockParams p = params(w);
 
-        snprintf(keep, sizeof(keep), "%s/clock", w->root);
-        p.keep = keep;
+        p.keep = w->keep;
         start_with(w, p);
-        assert_int_equal(access(keep, F_OK), -1);
+        assert_int_equal(access(w->keep, F_OK), -1);
         tree_put(w->root, STAMP, "");
         advance(w, 2 * SEC);
         tree_put(w->root, STAMP, NULL);
@@ -310,11 +310,9 @@ static void trust_is_for_the_boot(void **state) {
 
 static void nobody_waits_twice(void **state) {
         World *w = *state;
-        char keep[PATH_MAX];
         ClockParams p = params(w);
 
-        snprintf(keep, sizeof(keep), "%s/clock", w->root);
-        p.keep = keep;
+        p.keep = w->keep;
         start_with(w, p);
         advance(w, 121 * SEC);
         assert_int_equal(w->gave_up, 1);
@@ -335,11 +333,9 @@ static void nobody_waits_twice(void **state) {
 
 static void what_the_configuration_says_is_not_kept(void **state) {
         World *w = *state;
-        char keep[PATH_MAX];
         ClockParams p = params(w);
 
-        snprintf(keep, sizeof(keep), "%s/clock", w->root);
-        p.keep = keep;
+        p.keep = w->keep;
         p.always_trusted = true;
         start_with(w, p);
         p.always_trusted = false;
