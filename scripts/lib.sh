@@ -45,17 +45,19 @@ make_debian() {
 # kept NAME HOW...: prints the folder NAME of the cache, which "HOW... FOLDER" makes where it is not there or is a month old.
 # NAME ends in a hash of what it is made from: its predecessors go after a day. For scripts with set -e and inherit_errexit.
 kept() {
-        local cache=${XDG_CACHE_HOME:-$HOME/.cache}/tbagent name=$1 lock; shift
+        local cache=${XDG_CACHE_HOME:-$HOME/.cache}/tbagent name=$1; shift
         mkdir -p "$cache"
-        exec {lock}>"$cache/${name%-*}.lock"; flock "$lock"
-        if [[ ! $(find "$cache/$name" -maxdepth 0 -mtime -30 2>/dev/null) ]]; then
-                rm -rf --one-file-system "$cache/$name"
-                find "$cache" -maxdepth 1 -name "${name%-*}-*" \( -mtime +0 -o -name '*.part' \) -exec rm -rf --one-file-system {} +
-                mkdir "$cache/$name.part"
-                "$@" "$cache/$name.part" {lock}>&- >&2
-                mv "$cache/$name.part" "$cache/$name"
-        fi
-        exec {lock}>&-
+        {
+                flock 9
+                if [[ ! $(find "$cache/$name" -maxdepth 0 -mtime -30 2>/dev/null) ]]; then
+                        rm -rf --one-file-system "$cache/$name"
+                        find "$cache" -maxdepth 1 -name "${name%-*}-*" \( -mtime +0 -o -name '*.part' \) \
+                                -exec rm -rf --one-file-system {} +
+                        mkdir "$cache/$name.part"
+                        "$@" "$cache/$name.part" >&2
+                        mv "$cache/$name.part" "$cache/$name"
+                fi
+        } 9>"$cache/${name%-*}.lock"
         echo "$cache/$name"
 }
 
