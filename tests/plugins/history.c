@@ -8,7 +8,7 @@
 #define KEYS_MAX 64
 
 static const struct tbagent_option options[] = {
-        { "keys", TBAGENT_INT, 0, "10", 1, KEYS_MAX, NULL, NULL, "Keys of one row.", NULL },
+        { "keys_per_row", TBAGENT_INT, 0, "10", 1, KEYS_MAX, NULL, NULL, "Keys of one row.", NULL },
         { "step", TBAGENT_DURATION, 0, "100ms", 0.001, 3600, NULL, "s", "Between two rows of the past.", NULL },
         { "span", TBAGENT_DURATION, 0, "1h", 1, 86400, NULL, "s", "How long the past is; it ends when the plugin starts.", NULL },
         { "over", TBAGENT_DURATION, 0, "100s", 0.1, 86400, NULL, "s", "How long it takes to emit it.", NULL },
@@ -19,7 +19,7 @@ static int64_t began, emitted; /* ns; rows of the past */
 static int64_t number;
 
 static void emit_row(struct tbagent_host *host) {
-        int64_t keys = tbagent_int(host, tbagent_options(host), "keys");
+        int64_t keys = tbagent_int(host, tbagent_options(host), "keys_per_row");
         char key[16];
 
         for (int64_t i = 0; i < keys; i++) {

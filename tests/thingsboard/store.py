@@ -28,13 +28,29 @@ class Order:
             self.newest[key] = ts
 
 
+class Lanes:
+    """Whether first arrivals, key by key, may be two lanes that are each in order: live and backlog."""
+
+    def __init__(self):
+        self.newest = {}        # key -> [largest ts of each lane], the larger first
+        self.misfits = 0
+
+    def put(self, key, ts):
+        newest = self.newest.setdefault(key, [ts, float('-inf')])
+        for lane in (0, 1):
+            if ts >= newest[lane]:
+                newest[lane] = ts
+                return
+        self.misfits += 1
+
+
 class Series:
     """The time series of one device."""
 
     def __init__(self):
         self.rows = {}          # key -> {ts: value}
         self.latest = {}        # key -> (ts, value)
-        self.all, self.young, self.old = Order(), Order(), Order()
+        self.all, self.young, self.old, self.lanes = Order(), Order(), Order(), Lanes()
         self.stored = self.duplicated = self.lost = 0
         self.arrivals = array('q')      # of every first arrival: ts, and when it was stored
         self.types = {}
@@ -67,6 +83,7 @@ class Series:
         name = values.type_name(value)
         self.types[name] = self.types.get(name, 0) + 1
         self.all.put(key, ts)
+        self.lanes.put(key, ts)
         (self.young if young else self.old).put(key, ts)
         self.arrivals.extend((ts, int(time.time() * 1000)))
 
@@ -80,8 +97,8 @@ class Series:
         keys = sorted(k for k in self.rows if k != GAP_KEY and k.startswith(prefix))
         stored = sum(len(self.rows[k]) for k in keys) if prefix else self.stored
         return dict(stored=stored, duplicated=self.duplicated, reordered=self.reordered, reordered_young=self.young.inversions,
-                    reordered_old=self.old.inversions, types=dict(self.types), keys=keys, lost_entries=self.lost,
-                    gaps=[dict(ts=t, value=v) for t, v in self.gaps])
+                    reordered_old=self.old.inversions, unordered=self.lanes.misfits, types=dict(self.types), keys=keys,
+                    lost_entries=self.lost, gaps=[dict(ts=t, value=v) for t, v in self.gaps])
 
     def lag(self, since):
         """From the time of a row to when it was stored, in ms, of the first arrivals not older than since."""

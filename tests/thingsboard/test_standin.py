@@ -132,13 +132,13 @@ class Small(unittest.TestCase):
         for ts, value, young in ((10, 1, True), (20, 2.0, True), (10, 3, True), (15, 'x', False), (30, True, True)):
             s.put('a', ts, value, young)
         s.put(store.GAP_KEY, 5, {'from': 1})
-        self.assertEqual(s.count(), dict(stored=4, duplicated=1, reordered=1, reordered_young=0, reordered_old=0, keys=['a'],
+        self.assertEqual(s.count(), dict(stored=4, duplicated=1, reordered=1, reordered_young=0, reordered_old=0, unordered=0, keys=['a'],
                                          lost_entries=0, gaps=[dict(ts=5, value={'from': 1})],
                                          types=dict(LONG=1, DOUBLE=1, STRING=1, BOOLEAN=1)))
         self.assertEqual(s.latest['a'], (30, True))
         self.assertEqual(s.range('a', 0, 30, 10), [(20, 2.0), (15, 'x'), (10, 3)])
         s.put('a', 14, 1, False)
-        self.assertEqual([s.count()['reordered' + w] for w in ('', '_young', '_old')], [2, 0, 1])
+        self.assertEqual([s.count()[w] for w in ('reordered', 'reordered_young', 'reordered_old', 'unordered')], [2, 0, 1, 1])
         s.put('b', 14, 1)
         self.assertEqual([(c['stored'], c['keys']) for c in (s.count('b'), s.count('x'))], [(1, ['b']), (0, [])])
 
