@@ -219,7 +219,7 @@ static void fuzz_packed(Input *in) {
 }
 
 static void fuzz_records(Input *in) {
-        _cleanup_(freep) uint8_t *records = malloc(RECORD_SIZE_MAX * 64), *packed = NULL, *again = NULL;
+        _cleanup_(freep) uint8_t *records = calloc(64, RECORD_SIZE_MAX), *packed = NULL, *again = NULL;
         uint64_t seq = take(in, 2), last = 0;
         uint32_t rows = 0;
         size_t size = 0;

@@ -32,7 +32,7 @@ static void fuzz_limits(const char *text) {
         for (int i = 0; i < 20; i++) {
                 uint32_t points = MIN(limits_max_points(&l, now), 1u << (i % 12));
 
-                now += MIN(limits_delay(&l, points, 0, now), 3600 * USEC_PER_SEC);
+                now += MIN(limits_delay(&l, points, now), 3600 * USEC_PER_SEC);
                 limits_take(&l, points, 0, now);
                 assert(limits_points_now(&l, now) >= 1 && limits_message_pace(&l, now) > 0);
                 if (i % 7 == 6)
