@@ -155,6 +155,13 @@ static int read_at(int fd, uint64_t at, void *data, size_t size, size_t *ret_siz
         return 0;
 }
 
+int segment_read(int fd, uint64_t at, void *data, size_t size) {
+        size_t got;
+        int r = read_at(fd, at, data, size, &got);
+
+        return r == 0 && got < size ? -ENODATA : r;
+}
+
 int segment_write(int fd, uint64_t at, const void *data, size_t size) {
         while (size > 0) {
                 ssize_t n = pwrite(fd, data, size, (off_t)at);
@@ -188,13 +195,10 @@ static void fill_position(HeadBytes *h, uint64_t first, uint64_t acked) {
 int segment_read_head(int fd, SegmentHead *ret) {
         SegmentHead head = { 0 };
         HeadBytes h, position;
-        size_t got;
-        int r = read_at(fd, 0, &h, sizeof(h), &got);
+        int r = segment_read(fd, 0, &h, sizeof(h));
 
         if (r < 0)
                 return r;
-        if (got < sizeof(h))
-                return -ENODATA;
         head.damaged = memcmp(h.magic, HEAD_MAGIC, sizeof(h.magic)) != 0 || h.check != head_check(&h);
         if (!head.damaged && (le32toh(h.version) != SEGMENT_VERSION || le32toh(h.size) != SEGMENT_HEAD_SIZE))
                 return -EPROTONOSUPPORT;
@@ -476,17 +480,16 @@ int segment_next(SegmentReader *r, SegmentBlock *ret) {
 
 static int load_frame(int fd, const SegmentBlock *b, uint8_t *packed) {
         _cleanup_(freep) uint8_t *frame = malloc(b->frame_size);
-        size_t got;
         int r;
 
         if (!frame)
                 return -ENOMEM;
-        r = read_at(fd, b->at + SEGMENT_BLOCK_HEADER_SIZE, frame, b->frame_size, &got);
+        r = segment_read(fd, b->at + SEGMENT_BLOCK_HEADER_SIZE, frame, b->frame_size);
         if (r < 0)
-                return r;
-        if (got < b->frame_size || XXH3_64bits(frame, got) != b->frame_check)
+                return r == -ENODATA ? -EBADMSG : r;
+        if (XXH3_64bits(frame, b->frame_size) != b->frame_check)
                 return -EBADMSG;
-        return ZSTD_decompress(packed, b->packed_size, frame, got) == b->packed_size ? 0 : -EBADMSG;
+        return ZSTD_decompress(packed, b->packed_size, frame, b->frame_size) == b->packed_size ? 0 : -EBADMSG;
 }
 
 int segment_load(int fd, const SegmentBlock *b, uint8_t **ret) {

@@ -59,6 +59,8 @@ typedef struct SegmentBlock {
  * records in rising order. */
 _must_check_ int segment_build(SegmentBlock *b, const uint8_t *records, uint8_t **ret);
 _must_check_ int segment_write(int fd, uint64_t at, const void *data, size_t size);
+/* -ENODATA: the file ends before. */
+_must_check_ int segment_read(int fd, uint64_t at, void *data, size_t size);
 /* Takes a block's headers away: it is bytes that nobody describes, from now on. */
 _must_check_ int segment_void(int fd, const SegmentBlock *b);
 /* The header alone, for tests. */

@@ -150,7 +150,7 @@ typedef struct Tally { /* of what is above a position */
         int64_t from_ms, to_ms;
         uint64_t hole_first, hole_last;    /* numbers around the first stretch that cannot be read; hole_last 0: none */
         SegmentBlock tail, torn;           /* the last whole block, and a torn one behind it; rows 0: none */
-        uint64_t end;                      /* of the tail */
+        uint64_t end, known_end;           /* of the tail, and of the last block up to known_last */
 } Tally;
 
 /* -errno: reading ended early; *ret tells what came before that. */

@@ -184,6 +184,40 @@ static int cut_tail(Disk *d, Tally *t, StoreFound *found) {
         return s->size < t->end ? disk_tally(d, d->n - 1, d->acked, t) : 0;
 }
 
+static int write_again(int fd, uint64_t from, uint64_t to) {
+        _cleanup_(freep) uint8_t *data = malloc(to - from);
+        int r;
+
+        if (!data)
+                return -ENOMEM;
+        r = segment_read(fd, from, data, to - from);
+        if (r == 0)
+                r = segment_write(fd, from, data, to - from);
+        if (r == 0 && fdatasync(fd) < 0)
+                r = -errno;
+        return r;
+}
+
+/* Blocks that the ring was never told of are of a commit that a crash cut short, or of one whose sync failed and that could
+ * not be cut off: what is read may stand in the kernel's memory alone. */
+static int make_durable(Disk *d, size_t i, Tally *t) {
+        Shelf *s = &d->shelves[i];
+        _cleanup_(closep) int fd = -EBADF;
+
+        if (d->known_last == 0 || t->end <= t->known_end)
+                return 0;
+        fd = segment_open(d->folder, s->name, O_RDWR);
+        if (fd >= 0 && write_again(fd, t->known_end, t->end) == 0) {
+                d->bytes_written += t->end - t->known_end;
+                return 0;
+        }
+        s->closed = true;
+        s->size = t->known_end;
+        if (fd >= 0)
+                (void)!ftruncate(fd, (off_t)s->size);
+        return disk_tally(d, i, d->acked, t);
+}
+
 static int count_shelf(Disk *d, size_t i, StoreFound *found) {
         bool newest = i == d->n - 1;
         Shelf *s = &d->shelves[i];
@@ -200,6 +234,8 @@ static int count_shelf(Disk *d, size_t i, StoreFound *found) {
         s->closed = s->closed || !newest;
         if (newest)
                 r = cut_tail(d, &t, found);
+        if (r == 0)
+                r = make_durable(d, i, &t);
         if (r < 0)
                 return r;
         disk_take_counts(s, &t, d->acked);

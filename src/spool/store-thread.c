@@ -5,6 +5,7 @@
  *
  * Acknowledgements are many and mostly mean nothing to the disk. The thread is woken for one only where the
  * oldest file holds no more than what is acknowledged, or 10 s after the first that was not written. */
+#include <malloc.h>
 #include <stdio.h>
 
 #include "base/worker.h"
@@ -14,8 +15,9 @@
 #define FILES_MAX 48 /* of them, that are not about rows */
 #define POSITION_AFTER (10 * USEC_PER_SEC)
 #define READ_AGAIN (5 * USEC_PER_SEC)
+#define TRIM_AFTER (20 * USEC_PER_SEC)
 
-typedef enum JobType { JOB_OPEN, JOB_APPEND, JOB_READ, JOB_ACKED, JOB_ERA, JOB_REPLACE, JOB_LINE } JobType;
+typedef enum JobType { JOB_OPEN, JOB_APPEND, JOB_READ, JOB_ACKED, JOB_ERA, JOB_REPLACE, JOB_LINE, JOB_TRIM } JobType;
 
 typedef struct Job {
         JobType type;
@@ -56,7 +58,7 @@ typedef struct Thread {
 struct Store {
         StoreParams params;
         Thread *thread;
-        LoopTimer *position_timer, *read_timer;
+        LoopTimer *position_timer, *read_timer, *trim_timer;
         StoreStats stats;
         unsigned pending;
         bool opened, appending, reading, acking, stopped, hangs;
@@ -108,6 +110,9 @@ static void on_job(void *userdata, void *item) {
                 break;
         case JOB_LINE:
                 disk_append_line(d, job->file.name, job->file.data, job->file.size);
+                break;
+        case JOB_TRIM:
+                (void)malloc_trim(0);
                 break;
         }
         job->stats = disk_stats(d);
@@ -173,6 +178,14 @@ static void on_position_timer(void *userdata) {
                 submit_acked(s, true);
 }
 
+/* What compressing took goes back to the system when it has not been needed for a while. */
+static void on_trim_timer(void *userdata) {
+        _cleanup_(job_freep) Job *job = job_new(JOB_TRIM);
+
+        if (job && submit(userdata, JOB_TRIM, job) == 0)
+                TAKE_PTR(job);
+}
+
 static void tell_news(Store *s, NewsList *list) {
         const StoreEvents *e = &s->params.events;
 
@@ -207,6 +220,8 @@ static void on_event(void *userdata, void *item) {
         const StoreEvents *e = &s->params.events;
 
         s->pending--;
+        if (job->type == JOB_APPEND || job->type == JOB_READ)
+                loop_timer_arm_in(s->trim_timer, TRIM_AFTER, 5 * USEC_PER_SEC);
         s->stats = job->stats;
         s->head_name = job->head_name;
         s->head_last = job->head_last;
@@ -277,6 +292,8 @@ int store_new(Store **ret, const StoreParams *params) {
         if (r == 0)
                 r = loop_timer_new(&s->read_timer, params->loop, "store-read", end_reading, s);
         if (r == 0)
+                r = loop_timer_new(&s->trim_timer, params->loop, "store-trim", on_trim_timer, s);
+        if (r == 0)
                 r = start(s);
         if (r < 0)
                 return r;
@@ -299,6 +316,7 @@ int store_stop(Store *s, usec_t wait) {
         s->stopped = true;
         loop_timer_disarm(s->position_timer);
         loop_timer_disarm(s->read_timer);
+        loop_timer_disarm(s->trim_timer);
         r = worker_stop(s->thread->worker, wait);
         s->hangs = r < 0;
         if (r == 0 && s->opened && s->acked > s->position) /* the thread is no more: its disk is ours */
@@ -311,6 +329,7 @@ Store *store_free(Store *s) {
                 return NULL;
         loop_timer_free(s->position_timer);
         loop_timer_free(s->read_timer);
+        loop_timer_free(s->trim_timer);
         if (s->thread) {
                 worker_free(s->thread->worker);
                 if (!s->hangs)

@@ -116,6 +116,8 @@ static void tally_blocks(Disk *d, Walk *w, uint64_t above, Tally *t, int *ret_er
                 if (b.state == BLOCK_WHOLE) {
                         t->end = b.end;
                         t->tail = b;
+                        if (b.last <= d->known_last)
+                                t->known_end = b.end;
                 }
                 if (b.state == BLOCK_TORN)
                         t->torn = b;
@@ -136,7 +138,7 @@ static void tally_blocks(Disk *d, Walk *w, uint64_t above, Tally *t, int *ret_er
 }
 
 int disk_tally(Disk *d, size_t i, uint64_t above, Tally *ret) {
-        Tally t = { .end = SEGMENT_HEAD_SIZE };
+        Tally t = { .end = SEGMENT_HEAD_SIZE, .known_end = SEGMENT_HEAD_SIZE };
         Walk w;
         int r = walk_begin(d, i, &w);
 

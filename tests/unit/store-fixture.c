@@ -154,9 +154,9 @@ StoreBlock block_with(uint64_t first, uint64_t last, uint32_t points, unsigned n
         static unsigned random = 1;
 
         assert_non_null(records);
-        assert_true(noise <= 400);
+        assert_true(noise <= 900);
         for (uint64_t seq = first; seq <= last; seq++) {
-                char text[512];
+                char text[1024];
                 int size = snprintf(text, sizeof(text), "{\"temperature\":%u.%02u", 20 + (unsigned)(seq % 7), (unsigned)(seq * 37 % 100));
                 Row row = { .boottime_ns = (int64_t)seq * NSEC_PER_MSEC, .points = points, .device = "", .text = text };
 
