@@ -19,6 +19,7 @@ struct Spool {
         bool in_memory, kept;
         bool opened; /* the store knows what it holds */
         Gaps gaps;
+        int64_t gap_ns; /* time of the last gap row */
         Backlog backlog;
         Ahead ahead;
         Limbo limbo;

@@ -339,9 +339,15 @@ bool spool_has_gap(const Spool *s) {
         return ready_gap(s) < GAPS_CELLS;
 }
 
+/* All of them have one key, so no two may share a millisecond. */
+static int64_t gap_time(Spool *s) {
+        s->gap_ns = MAX(spool_now_ns(s), s->gap_ns + NSEC_PER_MSEC);
+        return s->gap_ns;
+}
+
 static int append_gap(Spool *s, unsigned cell) {
         char text[GAP_TEXT_MAX];
-        Row row = { .boottime_ns = spool_now_ns(s), .flags = ROW_GAP, .device = "", .text = text,
+        Row row = { .boottime_ns = gap_time(s), .flags = ROW_GAP, .device = "", .text = text,
                     .text_size = gap_write(text, gaps_at(s->ring, cell)) };
         GapTold *told = gaps_told_find(&s->gaps, 0);
         Gap rest;
