@@ -281,6 +281,13 @@ static void stop_end(Agent *a) {
         loop_exit(a->params.loop, EXIT_SUCCESS);
 }
 
+/* Rows and the plugins' states. */
+static bool is_on_disk(const Agent *a) {
+        const Store *store = spool_store(a->spool);
+
+        return spool_is_flushed(a->spool) && (!store || store_is_idle(store));
+}
+
 /* The step at hand may go on waiting for what it waits for. */
 static bool stop_waits(const Agent *a) {
         usec_t passed = now_of(a) - a->stop_began;
@@ -291,8 +298,7 @@ static bool stop_waits(const Agent *a) {
         case PHASE_SEND:
                 return passed < SEND_UNTIL && a->server && server_is_online(a->server) && !server_is_idle(a->server);
         case PHASE_STORE:
-                return passed < STORE_UNTIL &&
-                       (!spool_is_flushed(a->spool) || (a->server && now_of(a) - a->send_ended < SERVER_UNTIL));
+                return passed < STORE_UNTIL && (!is_on_disk(a) || (a->server && now_of(a) - a->send_ended < SERVER_UNTIL));
         case PHASE_RUN:
         case PHASE_END:
                 break;

@@ -79,6 +79,16 @@ def wiped(case):
     check_counter(case, server, 0)
 
 
+def without_server(case):
+    """without a server the disk gets it at the stop all the same"""
+    daemon = start(case, config(KEEPER))
+    daemon.wait_for_line(r'^counter: running')
+    wait_for(lambda: os.path.exists(files(case)[0]), 10, 'the first put')
+    daemon.stop()
+    with open(files(case)[0], 'rb') as new, open(files(case)[1], 'rb') as saved:
+        case.equal(saved.read(), new.read(), 'what the disk has')
+
+
 def torn(case):
     """a torn file costs a line of the log, and the other one is taken; without any it begins anew"""
     server, url, token = standin(case)
@@ -103,4 +113,4 @@ def torn(case):
 
 
 if __name__ == '__main__':
-    tap.main([kill_host, kill_daemon, wiped, torn], parallel=4)
+    tap.main([kill_host, kill_daemon, wiped, without_server, torn], parallel=5)
