@@ -9,7 +9,7 @@
  *      a gap's text not readable, a member larger than a message: dropped; neither ever gets better
  *
  * A row that is cut (its points above the server's capacity) holds up what is behind it until its part is
- * acknowledged; how far it came is remembered for one row of each lane.
+ * acknowledged; how far it came is remembered for a few rows, so that it may change its lane meanwhile.
  */
 #include "agent/lanes.h"
 #include "spool/gap.h"
@@ -60,10 +60,21 @@ int lanes_find(Lanes *l, SpoolLane lane, uint64_t first, uint64_t last, SpoolRow
 }
 
 static size_t part_of(const Lanes *l, uint64_t seq) {
-        for (size_t i = 0; i < _LANE_MAX; i++)
-                if (l->part[i].seq == seq)
-                        return l->part[i].next;
+        for (size_t i = 0; i < LANES_PARTS; i++)
+                if (l->parts[i].seq == seq)
+                        return l->parts[i].next;
         return 0;
+}
+
+static void note_part(Lanes *l, uint64_t seq, size_t next) {
+        size_t at = 0;
+
+        while (at < LANES_PARTS && l->parts[at].seq != seq)
+                at++;
+        if (at == LANES_PARTS)
+                at = l->n_parts++ % LANES_PARTS;
+        l->parts[at].seq = seq;
+        l->parts[at].next = next;
 }
 
 /* As batch_add(), and -EBADMSG. */
@@ -122,8 +133,7 @@ uint32_t lanes_ack(Lanes *l, const WindowEntry *e) {
                 RowRun run = e->runs[i];
 
                 if (part && i == e->n_runs - 1) {
-                        l->part[e->lane].seq = run.last;
-                        l->part[e->lane].next = e->next;
+                        note_part(l, run.last, e->next);
                         run.last--;
                 }
                 if (run.first <= run.last)

@@ -5,6 +5,8 @@
 #include "spool/spool.h"
 #include "tb/window.h"
 
+#define LANES_PARTS 8u
+
 typedef struct Lanes {
         Spool *spool;         /* borrowed */
         const Window *window; /* borrowed */
@@ -14,7 +16,8 @@ typedef struct Lanes {
         struct {
                 uint64_t seq; /* of this row, the text before `next` is acknowledged */
                 size_t next;
-        } part[_LANE_MAX];
+        } parts[LANES_PARTS];
+        unsigned n_parts; /* noted so far; the oldest is forgotten for a new one */
         uint64_t strict_first, strict_last; /* passed over, because the backlog comes first; 0: none */
         size_t strict_bytes;
 } Lanes;

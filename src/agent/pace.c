@@ -105,7 +105,7 @@ void pace_tick(Pace *p, uint64_t made_points) {
 
         if (p->ticked > 0) /* else what is made by now came before our time */
                 p->points = (double)(made_points - p->made) / intervals;
-        p->messages = fmax(1, p->live_messages / intervals);
+        p->messages = p->live_messages > 0 || p->points > 0 ? fmax(1, p->live_messages / intervals) : 0;
         p->made = made_points;
         p->live_messages = 0;
         p->ticked = now;

@@ -8,9 +8,9 @@
  *
  * While rows are suspected (tb/suspect):
  *
- *      HOLD         nothing goes of the lane they are in. Rows of the live lane move to the store in time, and so
- *                   new rows go on, and every lane stays in order. Where there is no store to move to, new rows
- *                   pass by them: better late than lost.
+ *      HOLD         nothing behind them goes in their lane, what is before them does. Rows of the live lane move to
+ *                   the store in time, and so new rows go on, and every lane stays in order. Where there is no store
+ *                   to move to, new rows pass by them: better late than lost.
  *      PROBE, TEST  one message in flight; after each test new rows that are due get their turn
  *      PAUSE        nothing goes
  */
@@ -74,30 +74,40 @@ static void begin(Sender *s, SpoolLane lane, uint32_t max_points) {
         batch_begin(&s->batch, batch_limit(s), payload_limit(s), max_points);
 }
 
-static void copy_set(Copy *c, uint64_t context, const Batch *b) {
+static Copy *copy_find(Sender *s, uint64_t context) {
+        for (size_t i = 0; i < WINDOW_MAX; i++)
+                if (s->sent[i].context == context)
+                        return &s->sent[i];
+        return NULL;
+}
+
+static void copy_set(Sender *s, uint64_t context) {
+        Copy *c = copy_find(s, 0);
         size_t size;
-        const char *entry = batch_last_entry(b, &size);
-        char *text = realloc(c->text, size);
+        const char *entry = batch_last_entry(&s->batch, &size);
+        char *text = c ? realloc(c->text, size) : NULL;
 
         if (!text)
                 return;
         memcpy(text, entry, size);
-        *c = (Copy){ .context = context, .text = text, .size = size, .points = b->last_points };
+        *c = (Copy){ .context = context, .text = text, .size = size, .points = s->batch.last_points };
 }
 
 void sender_copy_taken(Sender *s, uint64_t context) {
-        Copy old = s->taken;
+        Copy *c = copy_find(s, context), old = s->taken;
 
-        if (s->sent.context != context)
+        if (!c)
                 return;
-        s->taken = s->sent;
-        s->sent = old;
-        s->sent.context = 0;
+        s->taken = *c;
+        *c = old;
+        c->context = 0;
 }
 
 void sender_copy_lost(Sender *s, uint64_t context) {
-        if (s->sent.context == context)
-                s->sent.context = 0;
+        Copy *c = copy_find(s, context);
+
+        if (c)
+                c->context = 0;
 }
 
 typedef enum Sent { SENT_NOTHING, SENT_WAITS, SENT_ONE } Sent; /* waits: nobody may overtake it */
@@ -132,8 +142,8 @@ static Sent transmit(Sender *s, WindowKind kind, SpoolLane lane) {
         s->wait[lane].waited = false;
         pace_take(&s->pace, s->batch.points, s->batch.rows, lane == LANE_BACKLOG);
         window_add(&s->window, &s->batch, kind, lane, size, now);
-        if (s->sent.context == 0 && s->batch.rows > 0)
-                copy_set(&s->sent, context, &s->batch);
+        if (s->batch.n_runs > 0 && (s->batch.next == 0 || kind == WINDOW_ROWS))
+                copy_set(s, context);
         if (s->batch.n_runs > 0)
                 spool_sent(s->params.spool, s->batch.runs[s->batch.n_runs - 1].last);
         s->batches++;
@@ -231,7 +241,9 @@ static Sent send_backlog(Sender *s, bool turn) {
         usec_t now = now_of(s), delay;
         int r;
 
-        if (s->flushing || s->suspect.n > 0 || !spool_has_backlog(s->params.spool) || !backlog_has_room(s, turn))
+        if (s->suspect.n > 0)
+                span.last = s->suspect.ranges[0].first - 1;
+        if (s->flushing || !spool_has_backlog(s->params.spool) || !backlog_has_room(s, turn))
                 return SENT_NOTHING;
         if (now < s->wait[LANE_BACKLOG].until) {
                 wake_at(s, s->wait[LANE_BACKLOG].until);
@@ -284,21 +296,24 @@ void sender_suspects_gone(Sender *s) {
 static bool build_copy(Sender *s) {
         const Copy *c = &s->taken;
 
+        if (s->suspect.refusals % 2 && c->points > 1) /* perhaps it is too many points by now */
+                return false;
         if (c->size == 0 || c->size + 2 > payload_limit(s) || c->points > limits_max_points(&s->pace.limits, now_of(s)))
                 return false;
         return batch_copy(&s->batch, c->text, c->size, c->points) == 0;
 }
 
-/* Any other row, the next at each try; last those that are suspected. 0: none. */
+/* Any row, the oldest at first, the next one at each try, and then just a key of it. 0: there is none. */
 static int build_candidate(Sender *s, SpoolLane *ret_lane) {
-        const uint64_t starts[] = { s->candidate ?: suspect_hull(&s->suspect).last + 1, 0 };
+        const uint64_t starts[] = { s->candidate, 0 };
+        uint32_t max_points = s->suspect.refusals > 0 ? 1 : UINT32_MAX;
 
         for (size_t i = 0; i < 2 * ELEMENTS(starts); i++) {
                 LaneSpan span = { .first = starts[i / 2], .last = UINT64_MAX, .max_rows = 1 };
                 int r;
 
                 *ret_lane = i % 2 == 0 ? LANE_BACKLOG : LANE_LIVE;
-                begin(s, *ret_lane, UINT32_MAX);
+                begin(s, *ret_lane, max_points);
                 r = lanes_fill(&s->lanes, *ret_lane, &span, &s->batch);
                 if (s->batch.rows > 0)
                         return 1;
@@ -306,6 +321,18 @@ static int build_candidate(Sender *s, SpoolLane *ret_lane) {
                         return -EAGAIN;
         }
         return 0;
+}
+
+/* In its lane nothing is before the first range any more. */
+static bool suspects_are_first(Sender *s) {
+        SuspectRange range = s->suspect.ranges[0];
+        SpoolRow row;
+        int r;
+
+        if (spool_next(s->params.spool, LANE_LIVE, range.first, &row) == 1 && row.seq <= range.last)
+                return true;
+        r = spool_next(s->params.spool, LANE_BACKLOG, 0, &row);
+        return r == 0 || (r == 1 && row.seq >= range.first);
 }
 
 static Sent send_probe(Sender *s) {
@@ -336,7 +363,7 @@ static Sent send_test(Sender *s) {
         for (SpoolLane lane = LANE_BACKLOG;; lane = LANE_LIVE) {
                 int r;
 
-                begin(s, lane, UINT32_MAX);
+                begin(s, lane, suspect_wants_parts(&s->suspect) ? 1 : UINT32_MAX);
                 r = lanes_fill(&s->lanes, lane, &span, &s->batch);
                 if (s->batch.rows > 0) {
                         Sent sent = transmit(s, WINDOW_TEST, lane);
@@ -380,6 +407,8 @@ static bool step(Sender *s) {
                 return false;
         lanes_refresh(&s->lanes);
         next = suspect_step(&s->suspect, now, &when);
+        if ((next == SUSPECT_PROBE || next == SUSPECT_TEST) && !suspects_are_first(s))
+                next = SUSPECT_NONE;
         switch (next) {
         case SUSPECT_HOLD:
         case SUSPECT_PAUSE:
@@ -433,7 +462,8 @@ void sender_online(Sender *s) {
 void sender_offline(Sender *s) {
         s->online = false;
         s->rewind = true;
-        s->sent.context = 0;
+        for (size_t i = 0; i < WINDOW_MAX; i++)
+                s->sent[i].context = 0;
         spool_unsent(s->params.spool);
         loop_timer_disarm(s->tick);
         loop_timer_disarm(s->retry);
@@ -470,6 +500,7 @@ void sender_done(Sender *s) {
         loop_timer_free(s->tick);
         loop_timer_free(s->retry);
         batch_done(&s->batch);
-        free(s->sent.text);
+        for (size_t i = 0; i < WINDOW_MAX; i++)
+                free(s->sent[i].text);
         free(s->taken.text);
 }

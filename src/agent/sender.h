@@ -54,9 +54,9 @@ typedef struct Sender {
         bool backlog_paced; /* what the backlog waits for is its own */
         size_t shortfall;   /* so much was missing when a batch was built that was neither full nor due */
 
-        Copy sent, taken;   /* not acknowledged yet; acknowledged */
-        uint64_t candidate; /* where a row to probe with is looked for while there is no copy; 0: behind the suspects */
-        bool tested;        /* the last message was a test: new rows first */
+        Copy sent[WINDOW_MAX], taken; /* not acknowledged yet; acknowledged last */
+        uint64_t candidate;           /* where a row to probe with is looked for while there is no copy */
+        bool tested;                  /* the last message was a test: new rows first */
 
         uint64_t batches, bytes;
 } Sender;

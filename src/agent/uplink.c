@@ -24,6 +24,7 @@
 #define REFUSED_MIN USEC_PER_SEC
 #define REFUSED_MAX (60 * USEC_PER_SEC)
 #define ANSWER_CLOSE (5 * USEC_PER_SEC) /* a close that answers a batch comes sooner after it */
+#define CLOSES_TIME (600 * USEC_PER_SEC)
 #define MALFORMED 0x99
 
 struct Uplink {
@@ -31,7 +32,9 @@ struct Uplink {
         Client *client; /* NULL: none */
         unsigned window;
         Sender sender;
-        bool explains; /* the server would say why it closes */
+        bool explains;     /* the server would say why it closes */
+        unsigned closes;   /* the last bare closes, a bit each: 1 where nothing was in flight */
+        usec_t closed_at;  /* 0: never */
         unsigned refusals;
         uint64_t refused_first;
         UplinkStats stats;
@@ -66,7 +69,7 @@ static void probe_failed(Uplink *u, const WindowEntry *e, bool closed) {
 
         if (e->n_runs > 0)
                 u->sender.candidate = e->runs[0].first + 1;
-        if (closed && times > 2) /* a single row, after a pause: that is no question of speed */
+        if (closed && times > 2 && e->points == 1) /* after a pause: that is no question of speed */
                 pace_acquit(&u->sender.pace);
         if (times != (closed ? 2 : 1)) /* one close may be the network's */
                 return;
@@ -76,6 +79,12 @@ static void probe_failed(Uplink *u, const WindowEntry *e, bool closed) {
 
 static void say_accepted(void) {
         log_notice("the server takes telemetry again");
+}
+
+static bool is_suspect(const Uplink *u, const WindowEntry *e) {
+        const Suspect *s = &u->sender.suspect;
+
+        return s->n > 0 && e->n_runs > 0 && window_hull(e).first <= suspect_hull(s).last && window_hull(e).last >= suspect_hull(s).first;
 }
 
 static void acknowledged(Uplink *u, const WindowEntry *e) {
@@ -88,12 +97,14 @@ static void acknowledged(Uplink *u, const WindowEntry *e) {
         sender_copy_taken(&u->sender, e->context);
         if (e->n_runs > 0)
                 u->stats.rows_acked += lanes_ack(&u->sender.lanes, e);
-        if (suspect_accepted(&u->sender.suspect, now))
-                say_accepted();
-        if (e->kind == WINDOW_PROBE)
-                suspect_probed(&u->sender.suspect);
-        if (e->kind == WINDOW_TEST) {
-                suspect_cleared(&u->sender.suspect, window_hull(e).last - (e->next > 0));
+        if (e->next == 0 || !is_suspect(u, e)) { /* a part of a suspect says nothing of the server */
+                if (suspect_accepted(&u->sender.suspect, now))
+                        say_accepted();
+                if (e->kind == WINDOW_PROBE)
+                        suspect_probed(&u->sender.suspect);
+        }
+        if (e->kind == WINDOW_TEST && e->next == 0) {
+                suspect_cleared(&u->sender.suspect, window_hull(e).last);
                 sender_suspects_gone(&u->sender);
         }
         if (u->refusals > 0 && e->n_runs > 0 && e->runs[0].first <= u->refused_first) {
@@ -106,7 +117,7 @@ static void acknowledged(Uplink *u, const WindowEntry *e) {
 static void refused(Uplink *u, const WindowEntry *e, int code) {
         usec_t pause = MIN(REFUSED_MIN << MIN(u->refusals, 10u), REFUSED_MAX);
 
-        if (code == 0x83 || code == 0x96 || code == 0x97)
+        if (u->refusals == 0 && (code == 0x83 || code == 0x96 || code == 0x97)) /* later ones come at no pace at all */
                 pace_failed(&u->sender.pace, true);
         if (u->refusals++ == 0)
                 log_warning("the server refuses telemetry (MQTT code 0x%02x): all of it is kept, "
@@ -160,6 +171,17 @@ static const char *pace_text(double pace, char out[static 32]) {
         return out;
 }
 
+/* Of the last four bare closes two came while nothing was in flight: then they are not about what we send. */
+static bool closes_are_foreign(Uplink *u, bool took_nothing) {
+        usec_t now = now_of(u);
+
+        if (now - u->closed_at > CLOSES_TIME)
+                u->closes = 0;
+        u->closes = (u->closes << 1 | took_nothing) & 0xf;
+        u->closed_at = now;
+        return __builtin_popcount(u->closes) >= 2;
+}
+
 /* Batches were lost with the connection: did the server close it because we were too fast? It did when it says
  * so (0x83). A close without a word may mean the same, soon after a batch that it answers, unless this server
  * is one that would say so: one that tells its limits speaks reason codes too. */
@@ -190,10 +212,12 @@ static bool may_answer(const Uplink *u, SessionReason reason) {
 void uplink_offline(Uplink *u, SessionReason reason) {
         usec_t now = now_of(u), oldest = 0;
         RowRun hulls[WINDOW_MAX];
-        bool answered = false;
+        bool answered = false, foreign = false, tested = false;
         size_t n = 0;
         WindowEntry e;
 
+        if (reason == SESSION_CLOSED && !u->explains)
+                foreign = closes_are_foreign(u, u->sender.window.n == 0);
         while (window_pop(&u->sender.window, &e)) {
                 bool answer = may_answer(u, reason) && now - e.sent < ANSWER_CLOSE;
 
@@ -202,6 +226,7 @@ void uplink_offline(Uplink *u, SessionReason reason) {
                         probe_failed(u, &e, true);
                 if (e.kind == WINDOW_TEST && answer)
                         test_failed(u, &e, "the server closes the connection on it", true);
+                tested |= e.kind == WINDOW_TEST;
                 if (e.kind == WINDOW_ROWS) {
                         hulls[n++] = window_hull(&e);
                         answered |= answer;
@@ -209,7 +234,12 @@ void uplink_offline(Uplink *u, SessionReason reason) {
                 if (e.kind == WINDOW_ROWS || reason == SESSION_RATE_LIMITED)
                         oldest = oldest == 0 ? e.sent : MIN(oldest, e.sent);
         }
-        judge_limits(u, reason, oldest);
+        if (may_answer(u, reason) && !tested)
+                suspect_other_close(&u->sender.suspect);
+        if (foreign)
+                pace_acquit(&u->sender.pace);
+        else
+                judge_limits(u, reason, oldest);
         if (answered && suspect_lost(&u->sender.suspect, hulls, n))
                 log_debug("the same batch was in flight at two closes: its rows go alone");
         sender_offline(&u->sender);

@@ -20,7 +20,8 @@
  *      any       held                                                 both cut again
  *
  * After three trials points are held in any case. A bare close may be the network's doing: the first one in
- * ten minutes halves both rates for some seconds only (`suspect`), the second one is believed.
+ * ten minutes halves both rates for some seconds only (`suspect`), the second one is believed. One that comes when
+ * less than a message and a point a second go is no question of speed, and neither were those before it.
  *
  * Backlog pacing is a third matter: rows of the backlog go at most at backlog_rate where the server names no
  * limits. Where there are limits the backlog leaves in the buckets what new rows will want at the next tick.
@@ -416,6 +417,13 @@ static void learn(Limits *l, double messages, double points, bool cured, usec_t 
         l->learned.points_proven = fmin(l->learned.points_proven, points / 2);
 }
 
+void limits_acquit(Limits *l, usec_t now) {
+        if (l->learned.suspected == 0 || l->learned.suspected == l->before.suspected)
+                return;
+        l->learned = l->before;
+        update(l, now);
+}
+
 void limits_failed(Limits *l, bool certain, usec_t now) {
         bool lately = l->learned.suspected > 0 && now - l->learned.suspected < SUSPECT_TIME;
         bool cured = l->good_since > 0 && now - l->good_since >= HELD_TIME;
@@ -423,6 +431,10 @@ void limits_failed(Limits *l, bool certain, usec_t now) {
 
         update(l, now);
         measure(l, &messages, &points);
+        if (!certain && pace_of(&l->learned.messages) <= 1 && pace_of(&l->learned.points) <= 1) {
+                limits_acquit(l, now);
+                return;
+        }
         if (!lately)
                 l->before = l->learned;
         if (l->learned.suspected > 0 && now - l->learned.suspected > CEILING_TIME)
@@ -437,13 +449,6 @@ void limits_failed(Limits *l, bool certain, usec_t now) {
         }
         learned_try(&l->learned.messages, messages, GROWTH_SUSPECT, 1, now);
         learned_try(&l->learned.points, points, GROWTH_SUSPECT, 1, now);
-}
-
-void limits_acquit(Limits *l, usec_t now) {
-        if (l->learned.suspected == 0 || l->learned.suspected == l->before.suspected)
-                return;
-        l->learned = l->before;
-        update(l, now);
 }
 
 double limits_message_pace(Limits *l, usec_t now) {

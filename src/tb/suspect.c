@@ -15,7 +15,11 @@
  *        TEST taken --------> cleared, on to the next one
  *        TEST answered 0x99, or closed on twice, at least 10 s apart --> confirmed: in up to 16 parts, a range each
  *        TEST of a part closed on once --> in parts again
- *        TEST of one row answered 0x99, or closed on twice, at least 10 s apart --> rejected
+ *        TEST of one row answered 0x99, or closed on twice, at least 10 s apart --> rejected; the second time it goes
+ *               key by key: servers also close on more points, or bytes, than they take at once
+ *
+ * Where closes come at other times as well (a second session, a bad network), chance can hit a row twice: each
+ * close since the first that took no test makes one more necessary, up to ten.
  *
  * So before each refusal that counts the server took a row in the same session, a moment ago; and what a
  * close says of a single row it must say again 10 s later, in another session. Between the two a part is held
@@ -35,6 +39,7 @@
 
 #define PARTS 16u
 #define STRIKES 2
+#define STRIKES_MAX 10
 #define STRIKE_SPACE (10 * USEC_PER_SEC)
 #define SESSION_LASTS (30 * USEC_PER_SEC)
 #define HOLD_MAX (120 * USEC_PER_SEC)
@@ -154,6 +159,11 @@ void suspect_cleared(Suspect *s, uint64_t last) {
 
 /* ---- verdicts */
 
+bool suspect_wants_parts(const Suspect *s) {
+        return s->n > 0 && s->strikes > 0 && s->struck.first == s->struck.last && s->ranges[0].first <= s->struck.first &&
+               s->struck.first <= s->ranges[0].last;
+}
+
 static uint64_t count_rows(const RowRun *runs, unsigned n_runs) {
         uint64_t rows = 0;
 
@@ -187,13 +197,17 @@ static void split(Suspect *s, const RowRun *runs, uint64_t rows) {
         s->strikes = 0;
 }
 
+void suspect_other_close(Suspect *s) {
+        s->others++;
+}
+
 /* Two sets are the same when they begin alike and both are of one row, or both of several: a batch is not always cut alike. */
 static void strike(Suspect *s, RowRun hull, usec_t now) {
         bool same = s->strikes > 0 && s->struck.first == hull.first &&
                     (s->struck.last == s->struck.first) == (hull.last == hull.first);
 
         if (!same)
-                s->strikes = 0;
+                s->strikes = s->others = 0;
         s->closed_at = now;
         if (same && now - s->struck_at < STRIKE_SPACE)
                 return;
@@ -211,7 +225,7 @@ uint64_t suspect_failed(Suspect *s, const RowRun *runs, unsigned n_runs, bool cl
                 return 0;
         if (closed) {
                 strike(s, hull, now);
-                proven = s->strikes >= STRIKES;
+                proven = s->strikes >= (rows == 1 ? MIN(STRIKES + s->others, (unsigned)STRIKES_MAX) : (unsigned)STRIKES);
         }
         if (rows == 1 && proven)
                 s->closed_at = 0; /* what is left of the batch is most likely good */

@@ -23,6 +23,7 @@ typedef struct Suspect {
         bool probed;     /* the server took a probe in this session */
         RowRun struck;   /* what was refused last, closes only */
         unsigned strikes;
+        unsigned others; /* closes since the first of them that took no test */
         usec_t struck_at, closed_at; /* 0: never */
         unsigned refusals; /* probes in a row that the server did not take */
         usec_t pause;
@@ -48,9 +49,14 @@ unsigned suspect_probe_failed(Suspect *s, usec_t now);
 
 /* A batch with these rows was answered "malformed". */
 void suspect_refused(Suspect *s, RowRun hull);
+/* The connection was closed, as a test may be answered, while there was none in flight. */
+void suspect_other_close(Suspect *s);
 /* A close took these batches soon after they were sent. true: they are suspected now. */
 bool suspect_lost(Suspect *s, const RowRun *hulls, size_t n);
 
+/* ranges[0] is one row, a close on it alone would prove it guilty: it must not be for the number of its points or its size, so
+ * it goes in parts as small as can be. */
+bool suspect_wants_parts(const Suspect *s);
 /* Of ranges[0], rows up to `last` are not suspected any more: they arrived, or are gone. */
 void suspect_cleared(Suspect *s, uint64_t last);
 /* A test with these rows of ranges[0] was refused; closed: by a close within its time, not by an answer. > 0: the number of
