@@ -285,6 +285,8 @@ void disk_open(Disk *d, StoreFound *ret) {
         d->acked = found.acked = d->known_acked ?: acked;
         disk_measure(d);
         count_shelves(d, &found);
+        if (d->n > 0 && d->known_last == 0) /* a new ring numbers above the highest name: what it stores makes a higher one */
+                d->shelves[d->n - 1].closed = true;
         limit_bad(d);
         disk_acked(d, d->acked, false);
         *ret = found;

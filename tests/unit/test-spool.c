@@ -401,6 +401,22 @@ static void test_power_cut_keeps_the_store(void **state) {
         assert_int_equal(spool_stats(w->spool).points, 0);
 }
 
+/* Each new ring has numbers of its own, also where nothing was delivered in between. */
+static void test_power_cut_after_power_cut(void **state) {
+        _cleanup_(world_freep) World *w = new_world(64 * KIB, true);
+        int first, last;
+
+        (void)state;
+        for (unsigned i = 0; i < 4; i++) {
+                put_rows(w, 50 * i, 50);
+                wait_moved(w);
+                power_cut(w);
+        }
+        assert_int_equal(drain(w, LANE_BACKLOG, &first, &last), 200);
+        assert_int_equal(first, 0);
+        assert_int_equal(last, 199);
+}
+
 static void test_partly_sent_then_crash(void **state) {
         _cleanup_(world_freep) World *w = new_world(64 * KIB, true);
         unsigned n = 0;
@@ -673,6 +689,7 @@ int main(void) {
                 cmocka_unit_test(test_half_full_moves_at_once),
                 cmocka_unit_test(test_crash_keeps_all),
                 cmocka_unit_test(test_power_cut_keeps_the_store),
+                cmocka_unit_test(test_power_cut_after_power_cut),
                 cmocka_unit_test(test_partly_sent_then_crash),
                 cmocka_unit_test(test_acked_while_moving),
                 cmocka_unit_test(test_flush),
