@@ -12,6 +12,7 @@ RIG = '/rig'
 KEEP = RIG + '/keep'            # what the next phase finds again, and the disk, if there is one
 DISK = '/disk'
 STATE = '/var/lib/tbagent'
+RUNTIME = '/run/tbagent'
 CONFIG = '/etc/tbagent.conf.d/rig.conf'
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [os.path.join(TESTS, 'integration'), os.path.join(TESTS, 'thingsboard')]
@@ -66,7 +67,11 @@ def add_plugin(name):
 
 
 def state_on_disk():
-    """Puts the service's state folder on the disk that survives a power cut. The service has to be stopped."""
+    """Puts the service's state folder on the disk that survives a power cut, and forgets what it did since it was installed.
+    It has to be stopped."""
+    for name in os.listdir(RUNTIME):
+        path = os.path.join(RUNTIME, name)
+        shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
     folder = os.path.join(DISK, 'state')
     os.makedirs(folder, exist_ok=True)
     run('mount', '--bind', folder, STATE)
