@@ -49,15 +49,32 @@ static uint32_t row_points(const Row *row) {
 
 /* ---- ring */
 
-static void print_row(const Ring *ring, const Record *r) {
-        const Era *era = eras_resolve(ring, eras_at(ring, r->era));
+/* As the server would get it; what is not JSON (a damaged plugin may have made it) as a string. */
+static void print_text(const Row *row, int64_t offset_ms) {
+        _cleanup_(freep) char *quoted = NULL;
+        char text[GAP_TEXT_MAX];
+        Gap gap;
+
+        if ((row->flags & ROW_GAP) && gap_read(row->text, row->text_size, &gap) == 0) {
+                printf("%.*s\n", (int)gap_telemetry(text, &gap, offset_ms), text);
+                return;
+        }
+        if (json_validate(row->text, row->text_size) == 0) {
+                printf("%.*s\n", (int)row->text_size, row->text);
+                return;
+        }
+        quoted = malloc(6 * row->text_size + 2);
+        printf("%.*s\n", quoted ? (int)json_quote(quoted, row->text, row->text_size) : 0, quoted ? quoted : "");
+}
+
+static void print_row(const Record *r, const Era *era, const char *indent) {
         int64_t ms = r->row.boottime_ns / NSEC_PER_MSEC + era->offset_ms;
         char time[TIME_SIZE], flags[5];
 
-        printf("%" PRIu64 " %s %" PRId64 " %.*s %s %" PRIu32 " %.*s\n", r->seq,
-               time_text(ms, era->quality != CLOCK_TRUSTED, time), ms, r->row.device_size ? (int)r->row.device_size : 1,
-               r->row.device_size ? r->row.device : "-", flags_text(r->row.flags, flags), row_points(&r->row),
-               (int)r->row.text_size, r->row.text);
+        printf("%s%" PRIu64 " %s %" PRId64 " %.*s %s %" PRIu32 " ", indent, r->seq,
+                time_text(ms, era->quality != CLOCK_TRUSTED, time), ms, r->row.device_size ? (int)r->row.device_size : 1,
+                r->row.device_size ? r->row.device : "-", flags_text(r->row.flags, flags), row_points(&r->row));
+        print_text(&r->row, era->offset_ms);
 }
 
 static void print_gaps(const Ring *ring) {
@@ -100,7 +117,7 @@ int dump_ring(const char *path) {
         print_gaps(ring);
         for (uint64_t seq = ring_first(ring); seq < ring_next(ring); seq++)
                 if (ring_read(ring, seq, &r) == 0)
-                        print_row(ring, &r);
+                        print_row(&r, eras_resolve(ring, eras_at(ring, r.era)), "");
         if (opened.text[0])
                 fprintf(stderr, "%s: %s\n", path, opened.text);
         return opened.lost_rows > 0 || opened.text[0] ? EXIT_FAILURE : EXIT_SUCCESS;
@@ -130,16 +147,14 @@ static void count_waiting(Sums *s, const SegmentBlock *b, const uint8_t *records
 }
 
 /* "ok", "damaged" ..., and adds it to the sums. */
-static const char *judge_block(Sums *s, int fd, const SegmentBlock *b) {
-        _cleanup_(freep) uint8_t *records = NULL;
-
+static const char *judge_block(Sums *s, int fd, const SegmentBlock *b, uint8_t **ret_records) {
         if (b->state == BLOCK_TORN)
                 s->torn++;
         if (b->state == BLOCK_UNREADABLE)
                 s->damaged++;
         if (b->state != BLOCK_WHOLE)
                 return b->state == BLOCK_TORN ? "torn" : "unreadable";
-        if (b->rows > 0 && segment_load(fd, b, &records) < 0) {
+        if (b->rows > 0 && segment_load(fd, b, ret_records) < 0) {
                 s->damaged++;
                 s->damaged_points += b->points;
                 return "damaged";
@@ -150,30 +165,39 @@ static const char *judge_block(Sums *s, int fd, const SegmentBlock *b) {
         if (b->rows > 0) {
                 s->first = s->first > 0 ? MIN(s->first, b->first) : b->first;
                 s->last = MAX(s->last, b->last);
-                count_waiting(s, b, records);
+                count_waiting(s, b, *ret_records);
         }
         return "ok";
 }
 
-static void print_block(FILE *f, const SegmentBlock *b, const char *state) {
+static void print_block(const SegmentBlock *b, const char *state, const uint8_t *records) {
         bool estimated = b->era.quality != CLOCK_TRUSTED;
         char from[TIME_SIZE], to[TIME_SIZE];
 
-        fprintf(f, "  at=%" PRIu64 " bytes=%" PRIu64, b->at, b->end - b->at);
+        printf("  at=%" PRIu64 " bytes=%" PRIu64, b->at, b->end - b->at);
         if (b->state != BLOCK_UNREADABLE) {
-                fprintf(f, " first=%" PRIu64 " last=%" PRIu64 " rows=%" PRIu32 " points=%" PRIu32, b->first, b->last, b->rows,
+                printf(" first=%" PRIu64 " last=%" PRIu64 " rows=%" PRIu32 " points=%" PRIu32, b->first, b->last, b->rows,
                         b->points);
-                fprintf(f, " raw=%" PRIu32 " frame=%" PRIu32, b->raw_size, b->frame_size);
-                fprintf(f, " boot=%02x%02x%02x%02x offset_ms=%" PRId64, b->era.boot_id[0], b->era.boot_id[1], b->era.boot_id[2],
+                printf(" raw=%" PRIu32 " frame=%" PRIu32, b->raw_size, b->frame_size);
+                printf(" boot=%02x%02x%02x%02x offset_ms=%" PRId64, b->era.boot_id[0], b->era.boot_id[1], b->era.boot_id[2],
                         b->era.boot_id[3], b->era.offset_ms);
-                fprintf(f, " from=%s to=%s", time_text(b->from_ns / NSEC_PER_MSEC + b->era.offset_ms, estimated, from),
+                printf(" from=%s to=%s", time_text(b->from_ns / NSEC_PER_MSEC + b->era.offset_ms, estimated, from),
                         time_text(b->to_ns / NSEC_PER_MSEC + b->era.offset_ms, estimated, to));
         }
-        fprintf(f, " %s\n", state);
+        printf(" %s\n", state);
+        for (size_t at = 0; records && at < b->raw_size;) {
+                Record r;
+                ssize_t size = record_read(records + at, b->raw_size - at, &r);
+
+                if (size < 0)
+                        break;
+                print_row(&r, &b->era, "    ");
+                at += (size_t)size;
+        }
 }
 
 /* 0; < 0: it cannot be read at all, told. */
-static int print_segment(FILE *f, Sums *s, const char *folder, uint64_t name) {
+static int print_segment(bool print, Sums *s, const char *folder, uint64_t name) {
         _cleanup_(closep) int fd = segment_open(folder, name, O_RDONLY);
         SegmentReader reader;
         SegmentHead head = { 0 };
@@ -186,19 +210,26 @@ static int print_segment(FILE *f, Sums *s, const char *folder, uint64_t name) {
         if (r >= 0)
                 r = fstat(fd, &st) < 0 ? -errno : segment_read_head(fd, &head);
         if (r < 0 && r != -ENODATA) {
-                fprintf(stderr, "%s/%016" PRIx64 ".seg: %s\n", folder, name,
+                if (print)
+                        fprintf(stderr, "%s/%016" PRIx64 ".seg: %s\n", folder, name,
                         r == -EPROTONOSUPPORT ? "another version of tbagent wrote it" : strerror(-r));
                 return r;
         }
         s->segments++;
         s->bytes += (uint64_t)st.st_size;
         s->damaged += head.damaged;
-        fprintf(f, "%016" PRIx64 ".seg bytes=%lld acked=%" PRIu64 "%s\n", name, (long long)st.st_size, head.acked,
+        if (print)
+                printf("%016" PRIx64 ".seg bytes=%lld acked=%" PRIu64 "%s\n", name, (long long)st.st_size, head.acked,
                 head.damaged ? " damaged" : r == -ENODATA ? " torn" : "");
         segment_reader_init(&reader, fd, 0, (uint64_t)st.st_size);
-        while ((r = segment_next(&reader, &block)) > 0)
-                print_block(f, &block, judge_block(s, fd, &block));
-        if (r < 0)
+        while ((r = segment_next(&reader, &block)) > 0) {
+                _cleanup_(freep) uint8_t *records = NULL;
+                const char *state = judge_block(s, fd, &block, &records);
+
+                if (print)
+                        print_block(&block, state, records);
+        }
+        if (r < 0 && print)
                 fprintf(stderr, "%s/%016" PRIx64 ".seg: %s\n", folder, name, strerror(-r));
         return r;
 }
@@ -217,24 +248,22 @@ static uint64_t find_acked(const char *folder, const uint64_t *names, size_t n) 
         return acked;
 }
 
+/* Twice: the sums stand first. */
 static int print_segments(const char *folder, const uint64_t *names, size_t n) {
-        Sums s = { .acked = find_acked(folder, names, n) };
-        _cleanup_(freep) char *text = NULL;
-        size_t size = 0;
-        FILE *f = open_memstream(&text, &size);
-        int r = f ? 0 : -ENOMEM;
+        Sums s = { .acked = find_acked(folder, names, n) }, again = { .acked = s.acked };
+        int r = 0;
 
-        for (size_t i = 0; f && i < n; i++) {
-                int e = print_segment(f, &s, folder, names[i]);
+        for (size_t i = 0; i < n; i++) {
+                int e = print_segment(false, &s, folder, names[i]);
                 r = r < 0 ? r : e;
         }
-        if (f && fclose(f) != 0)
-                r = -ENOMEM;
         printf("segments=%" PRIu64 " blocks=%" PRIu64 " rows=%" PRIu64 " points=%" PRIu64 " first=%" PRIu64 " last=%" PRIu64
                " acked=%" PRIu64 " waiting_rows=%" PRIu64 " waiting_points=%" PRIu64 " bytes=%" PRIu64 " damaged=%" PRIu64
-               " damaged_points=%" PRIu64 " torn=%" PRIu64 "\n%s",
+               " damaged_points=%" PRIu64 " torn=%" PRIu64 "\n",
                s.segments, s.blocks, s.rows, s.points, s.first, s.last, s.acked, s.waiting_rows, s.waiting_points, s.bytes,
-               s.damaged, s.damaged_points, s.torn, text ? text : "");
+               s.damaged, s.damaged_points, s.torn);
+        for (size_t i = 0; i < n; i++)
+                (void)print_segment(true, &again, folder, names[i]);
         /* a block that is torn is being written, or was when the power went: its rows were not counted as stored */
         return r < 0 || s.damaged > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
