@@ -39,7 +39,8 @@ def backfill(case, o):
     took = time.time() - began
     case.note('the backlog took %.1f s: %.0f points a second, beside %g new ones', took, waiting / took, o.rate)
     lag = w.server.lag(DEVICE, int(began * 1000))
-    case.note('new rows are stored after %d ms (p50), %d ms (p99), %d ms (the last): %d points', lag['p50'], lag['p99'], lag['max'], lag['points'])
+    case.note('new rows are stored after %d ms (p50), %d ms (p99), %d ms (the last): %d points',
+              *(lag[n] for n in ('p50', 'p99', 'max', 'points')))
     closes = w.server.stats()['closes_rate_limit']
     result = w.finish()
     none_lost(case, result)
@@ -48,4 +49,5 @@ def backfill(case, o):
     case.equal(closes, 0, 'closes because of a limit')
     longest = (w.batch_interval + LAG_MARGIN) * 1000
     case.check(lag['p99'] <= longest, 'new rows were stored after %d ms (p99), %d are promised', lag['p99'], longest)
-    case.note('held: limits %s messages and %s points never passed, p99 of the lag %d <= %d ms', MESSAGES, POINTS, lag['p99'], longest)
+    case.note('held: limits %s messages and %s points never passed, p99 of the lag %d <= %d ms', MESSAGES, POINTS, lag['p99'],
+              longest)

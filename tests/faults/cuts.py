@@ -29,7 +29,7 @@ class Cuts:
     def __init__(self, case, o, env=None):
         self.case, self.o, self.env = case, o, env
         self.disk = new_disk(case)
-        times = dict(batch_interval=.2, store_after=1) if o.short else {}
+        times = dict(batch_interval=.2, store_after=3) if o.short else {}
         self.w = World(case, o.mqtt, disk=self.disk, **times)
         self.window = self.w.batch_interval + self.w.store_after
         self.chance, self.rounds = random.Random(o.seed), []

@@ -17,7 +17,7 @@ from world import Failed, Result, World, inspected, ledger, load, scratch_in_mem
 import daemon
 
 PARALLEL = 6
-BLOCKS = 2              # and the one of the orderly stop
+BLOCKS = 3
 RATE = 20
 SHORT_TRIALS = 40
 SECONDS = 20            # until what is there must have arrived

@@ -78,8 +78,8 @@ class Offline:
     def measure(self):
         """(bytes, points, commits) since the start."""
         found = [b - a for a, b in zip(self.before, self._now())]
-        self.case.note('at %g/s: %d bytes on the block device, %d points, %d commits: %.2f bytes a point, %.0f a commit', self.rate,
-                       *found, found[0] / max(1, found[1]), found[0] / max(1, found[2]))
+        self.case.note('at %g/s: %d bytes on the block device, %d points, %d commits: %.2f bytes a point, %.0f a commit',
+                       self.rate, *found, found[0] / max(1, found[1]), found[0] / max(1, found[2]))
         return found
 
 
@@ -96,8 +96,8 @@ def offline_bytes(case, o):
     none_lost(case, result)
     case.check(written <= PER_SAMPLE_MAX * points, '%.2f bytes a sample', written / points)
     case.check(slow_written <= PER_COMMIT_MAX * commits, '%.0f bytes a commit', slow_written / commits)
-    case.note('held: %.2f <= %d bytes a sample at %g/s, %.0f <= %d bytes a commit at %g/s', written / points, PER_SAMPLE_MAX, o.rate,
-              slow_written / commits, PER_COMMIT_MAX, SLOW_RATE)
+    case.note('held: %.2f <= %d bytes a sample at %g/s, %.0f <= %d bytes a commit at %g/s', written / points, PER_SAMPLE_MAX,
+              o.rate, slow_written / commits, PER_COMMIT_MAX, SLOW_RATE)
 
 
 def fill(folder, room):

@@ -52,8 +52,8 @@ def kill9(case, o):
         w.kill()
         if number % 10 == 9 or o.short:
             found = w.ledger()
-            case.note('%d of %d kills: %d points made, %d acknowledged, %d stored', number + 1, kills, found['made'], found['acked'],
-                      w.stored())
+            case.note('%d of %d kills: %d points made, %d acknowledged, %d stored', number + 1, kills, found['made'],
+                      found['acked'], w.stored())
     w.link.accept()
     w.start(load(o.rate)).connected(60)
     w.arrives(o.rate * w.batch_interval * 2)
@@ -71,7 +71,7 @@ def quota(case, o):
     before = w.server.stats()
     w.pause(o.seconds, 'quota')
     after = w.server.stats()
-    case.note('%d messages in vain on %d connections', after['publishes'] - before['publishes'], after['connects'] - before['connects'])
+    case.note('%d messages in vain on %d connections', *(after[n] - before[n] for n in ('publishes', 'connects')))
     case.check(after['disconnects'] > before['disconnects'], 'the server never closed')
     w.server.control('faults/clear')
     w.arrives(1, 120)

@@ -10,8 +10,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), 'integration'))
 import tap  # noqa: E402
 
 # The longest first.
-PROGRAMS = ['backfill', 'poison', 'quota', 'kill9', 'power-cut', 'takeover', 'disk-full', 'damage', 'offline-bytes', 'online-bytes',
-            'black-hole-reset', 'black-hole-kill9', 'power-cut-no-fsync']
+PROGRAMS = ['backfill', 'poison', 'quota', 'kill9', 'power-cut', 'takeover', 'disk-full', 'damage', 'offline-bytes',
+            'online-bytes', 'black-hole-reset', 'black-hole-kill9', 'power-cut-no-fsync']
 
 
 def short(case, name):

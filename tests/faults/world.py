@@ -61,18 +61,19 @@ class Result:
 
     def __str__(self):
         return ' '.join('%s=%d' % (name, getattr(self, name)) for name in (
-            'made', 'stored', 'lost', 'duplicated', 'reordered', 'disk_bytes', 'reordered_old', 'unordered', 'dropped', 'rejected'))
+            'made', 'stored', 'lost', 'duplicated', 'reordered', 'disk_bytes', 'reordered_old', 'unordered', 'dropped',
+            'rejected'))
 
 
-def load(rate, name='load', more=''):
+def load(rate, name='load'):
     """An instance that makes so many points a second: rows of up to 8 keys, ten times a second."""
     per_call, every = (max(1, round(rate / 10)), 100) if rate >= 10 else (1, round(1000 / rate))
-    return '  %s = { plugin = "bench"; prefix = "%s_"; every = "%dms"; keys_per_call = %d; %s };' % (name, name, every, per_call, more)
+    return '  %s = { plugin = "bench"; prefix = "%s_"; every = "%dms"; keys_per_call = %d; };' % (name, name, every, per_call)
 
 
 def inspected(option, path):
-    """What `tbagent --ring FILE` or `--segments DIR` prints: the sums of its first line, and the other lines. It also fails
-    where rows or blocks are damaged, or change while they are read."""
+    """What `tbagent --ring FILE` or `--segments DIR` prints: the sums of its first line, and the other lines. Its exit code
+    is no matter: it also tells of what is damaged, or changes while it is read."""
     found = subprocess.run([daemon.BIN, option, path], capture_output=True, text=True, timeout=60)
     lines = found.stdout.splitlines()
     if not lines:
@@ -96,7 +97,8 @@ class World:
     def __init__(self, case, mqtt='5', batch_interval=1.0, store_after=5.0, telemetry='', disk=None):
         self.case, self.mqtt, self.disk = case, mqtt, disk
         self.batch_interval, self.store_after = batch_interval, store_after
-        self.telemetry = 'batch_interval = "%dms"; store_after = "%dms"; %s' % (batch_interval * 1000, store_after * 1000, telemetry)
+        times = 'batch_interval = "%dms"; store_after = "%dms"; ' % (batch_interval * 1000, store_after * 1000)
+        self.telemetry = times + telemetry
         self.server, _, self.token = daemon.standin(case, '--young', str(store_after + 2))
         self.link = case.using(Proxy(self.server.mqtt))
         self.state = os.path.join(disk.path, 'state') if disk else tempfile.mkdtemp(prefix='state.', dir=case.folder)
@@ -114,11 +116,11 @@ class World:
             d.__exit__(*error)
 
     # -- the daemon ---------------------------------------------------------------------------------------------
-    def start(self, instances='', env=None, url=True, more=''):
+    def start(self, instances='', env=None):
         """The daemon with these instances on the same folders as before."""
         self.number += 1
-        text = daemon.config(instances, 'mqtt://127.0.0.1:%d' % self.link.port if url else None, self.token,
-                             'protocol = "%s";' % self.mqtt, self.telemetry, more)
+        text = daemon.config(instances, 'mqtt://127.0.0.1:%d' % self.link.port, self.token, 'protocol = "%s";' % self.mqtt,
+                             self.telemetry)
         if len(self.daemons) == LOGS_KEPT:
             self.daemons.pop(0).__exit__(None)
         self.daemon = daemon.Daemon(self.case, text, name='tbagent-%d' % self.number, env=env, more_options=(
@@ -166,7 +168,7 @@ class World:
         """Lets time pass (until: ends it early), with a word every ten seconds."""
         end, told = time.monotonic() + seconds, time.monotonic() + 10
         while time.monotonic() < end and not (until and until()):
-            time.sleep(max(0, min(.2, end - time.monotonic())))
+            time.sleep(max(0, min(.3, end - time.monotonic())))
             if time.monotonic() >= told:
                 told += 10
                 self.case.note('%s: %.0f s left, %d points made, %d stored', what, end - time.monotonic(), self.ledger()['made'],
