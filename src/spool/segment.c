@@ -55,7 +55,8 @@ typedef struct HeaderBytes {
 } HeaderBytes;
 
 _Static_assert(sizeof(HeadBytes) == SEGMENT_HEAD_SIZE && offsetof(HeadBytes, acked) == POSITION_AT, "as it stands in the file");
-_Static_assert(sizeof(HeaderBytes) == SEGMENT_BLOCK_HEADER_SIZE && SEGMENT_BLOCK_HEADER_SIZE % ALIGN == 0, "as it stands in the file");
+_Static_assert(sizeof(HeaderBytes) == SEGMENT_BLOCK_HEADER_SIZE, "as it stands in the file");
+_Static_assert(SEGMENT_BLOCK_HEADER_SIZE % ALIGN == 0, "the frame is aligned");
 _Static_assert(SEGMENT_RAW_MAX <= 1u << WINDOW_LOG_MAX, "one window sees the whole block");
 
 /* ---- names */

@@ -15,7 +15,6 @@ int disk_new(Disk **ret, const char *dir, uint64_t max_bytes, uint64_t known_ack
         if (!d)
                 return -ENOMEM;
         d->cursor.fd = -EBADF;
-        d->state = STORE_OPENING;
         d->max_bytes = d->limit = max_bytes;
         d->known_acked = d->acked = known_acked;
         d->known_last = known_last;
@@ -94,7 +93,8 @@ void disk_lose_shelf(Disk *d, size_t i, const char *why) {
         if (s->rows > 0 && s->last > d->acked) {
                 uint64_t rows = d->acked > s->base ? MIN(s->rows, s->last - d->acked) : s->rows;
 
-                disk_tell_lost(d, MAX(s->name, d->acked + 1), s->last, rows, s->points * rows / s->rows, s->from_ms, s->to_ms, why);
+                disk_tell_lost(d, MAX(s->name, d->acked + 1), s->last, rows, s->points * rows / s->rows, s->from_ms, s->to_ms,
+                               why);
         }
         disk_remove_shelf(d, i);
 }
@@ -108,8 +108,9 @@ uint64_t disk_bytes(const Disk *d) {
 }
 
 StoreStats disk_stats(const Disk *d) {
+        const char *text;
         StoreStats stats = {
-                .state = d->state,
+                .state = disk_state(d, &text),
                 .segments = d->n,
                 .bytes = disk_bytes(d),
                 .bytes_written = d->bytes_written,
@@ -128,7 +129,7 @@ StoreStats disk_stats(const Disk *d) {
                 stats.rows += s->rows;
                 stats.points += s->points;
         }
-        snprintf(stats.text, sizeof(stats.text), "%s", d->text);
+        snprintf(stats.text, sizeof(stats.text), "%s", text);
         return stats;
 }
 
@@ -230,17 +231,21 @@ void disk_tell_lost(Disk *d, uint64_t first, uint64_t last, uint64_t rows, uint6
         (void)tell(d, &(News){ .what = NEWS_LOST, .lost = { first, last, rows, points, from_ms, to_ms, why } });
 }
 
-static void set_state(Disk *d, StoreState state, const char *text) {
-        bool first = d->state == STORE_OPENING && state == STORE_OK;
-        char *copy = state == d->state || first ? NULL : strdup(text);
-        size_t size;
+StoreState disk_state(const Disk *d, const char **ret_text) {
+        for (unsigned at = 0; at < _AT_MAX; at++)
+                if (d->at[at].state == STORE_FULL || d->at[at].state == STORE_FAILED) {
+                        *ret_text = d->at[at].text;
+                        return d->at[at].state;
+                }
+        *ret_text = "";
+        return d->at[AT_COMMIT].state;
+}
+
+static void tell_state(Disk *d, StoreState state, const char *text) {
+        char *copy = strdup(text);
 
         if (copy && tell(d, &(News){ .what = NEWS_STATE, .state = { state, copy } }) < 0)
                 free(copy);
-        d->state = state;
-        size = state == STORE_OK ? 0 : strnlen(text, sizeof(d->text) - 1);
-        memcpy(d->text, text, size);
-        d->text[size] = 0;
 }
 
 static const char *advice(int error) {
@@ -266,18 +271,25 @@ static const char *advice(int error) {
 }
 
 void disk_set_failed(Disk *d, FailedAt at, const char *path, int error) {
-        bool full = error == -ENOSPC || error == -EDQUOT;
+        StoreState state = error == -ENOSPC || error == -EDQUOT ? STORE_FULL : STORE_FAILED;
         char text[320];
+        size_t size;
 
-        if (d->state != STORE_OK && d->state != STORE_OPENING && d->failed_at == AT_COMMIT && at != AT_COMMIT)
-                return;
         snprintf(text, sizeof(text), "cannot %s %.80s: %s; %s%s", at == AT_READ ? "read" : "write", path,
                  strerrordesc_np(-error) ?: "unknown error", advice(error), at == AT_COMMIT ? "; new rows wait in memory" : "");
-        d->failed_at = at;
-        set_state(d, full ? STORE_FULL : STORE_FAILED, text);
+        if (d->at[at].state != state)
+                tell_state(d, state, text);
+        d->at[at].state = state;
+        size = strnlen(text, sizeof(d->at[at].text) - 1);
+        memcpy(d->at[at].text, text, size);
+        d->at[at].text[size] = 0;
 }
 
 void disk_set_well(Disk *d, FailedAt at) {
-        if (d->state == STORE_OPENING || at == AT_COMMIT || at == d->failed_at)
-                set_state(d, STORE_OK, "the store works again");
+        bool failed = d->at[at].state == STORE_FULL || d->at[at].state == STORE_FAILED;
+        const char *text;
+
+        d->at[at].state = STORE_OK;
+        if (failed && disk_state(d, &text) == STORE_OK)
+                tell_state(d, STORE_OK, "the store works again");
 }

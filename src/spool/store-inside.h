@@ -53,8 +53,8 @@ typedef struct BootEra {
         uint64_t last_estimated; /* number of the last row whose block has an estimate; 0: none */
 } BootEra;
 
-/* What failed last; it is well again when the same succeeds, or a commit, which needs all that the rest needs. */
-typedef enum FailedAt { AT_COMMIT, AT_READ, AT_REMOVE, AT_FILE } FailedAt;
+/* What can fail on its own: each is told once, and is well again when the same succeeds. */
+typedef enum FailedAt { AT_COMMIT, AT_READ, AT_REMOVE, AT_FILE, _AT_MAX } FailedAt;
 
 typedef struct Disk {
         char *dir, *folder;
@@ -72,9 +72,10 @@ typedef struct Disk {
                 int fd;
                 uint64_t name, at, last;
         } cursor;
-        StoreState state;
-        char text[192];
-        FailedAt failed_at;
+        struct {
+                StoreState state;
+                char text[192];
+        } at[_AT_MAX];
         uint64_t bytes_written, commits, evicted;
         NewsList news;
 } Disk;
@@ -126,7 +127,8 @@ bool disk_is_damaged(const Disk *d, uint64_t first);
 void disk_tell_lost(Disk *d, uint64_t first, uint64_t last, uint64_t rows, uint64_t points, int64_t from_ms, int64_t to_ms,
                     const char *why);
 int disk_tell_block(Disk *d, const StoreBlock *block);
-/* Both say it where the state is another one than before. The text: what failed and what to do about it. */
+StoreState disk_state(const Disk *d, const char **ret_text);
+/* The text: what failed and what to do about it. */
 void disk_set_failed(Disk *d, FailedAt at, const char *path, int error);
 void disk_set_well(Disk *d, FailedAt at);
 

@@ -67,7 +67,7 @@ static int read_block(Disk *d, Shelf *s, int fd, const SegmentBlock *b, size_t *
 
 /* Reading ended before the numbers that the shelf counted. 1: it does not count them any more; -errno: not now. */
 static int settle(Disk *d, size_t i, int error) {
-        if (disk_recount(d, i) < 0 && error == -EIO)
+        if (disk_recount(d, i) == -EIO && error == -EIO)
                 disk_cut_short(d, i);
         return error < 0 && d->cursor.last < d->shelves[i].last ? error : 1;
 }
@@ -105,7 +105,8 @@ static int read_shelf(Disk *d, size_t i, uint64_t after, size_t max_bytes, size_
 
 /* Reading is tried again later where the file may be sound; where the disk says that it is not, that is that. */
 static bool is_final(int error) {
-        return error == -ENOENT || error == -ENOTDIR || error == -EIO || error == -ELOOP || error == -EUCLEAN || error == -EBADMSG;
+        return error == -ENOENT || error == -ENOTDIR || error == -EIO || error == -ELOOP || error == -EUCLEAN ||
+               error == -EBADMSG;
 }
 
 static void give_up_shelf(Disk *d, size_t i, int error) {

@@ -189,7 +189,8 @@ void disk_cut_short(Disk *d, size_t i) {
         _cleanup_(closep) int fd = segment_open(d->folder, s->name, O_WRONLY);
         Tally t;
 
-        (void)!disk_tally(d, i, s->base, &t);
+        if (disk_tally(d, i, s->base, &t) != -EIO)
+                return;
         tell_missing(d, s, &t);
         disk_take_counts(s, &t, s->base);
         s->size = t.end;

@@ -82,7 +82,8 @@ DEFINE_CLEANUP(Store *, store_free)
 /* Owns copies: block->records is copied. spare_first..spare_last: rows being read or on their way, their segments are
  * not evicted (spare_last 0: none). One commit for n blocks. -EAGAIN: a commit is under way, or the store has not opened. */
 _must_check_ int store_append(Store *s, const StoreBlock *blocks, size_t n, uint64_t spare_first, uint64_t spare_last);
-/* Reads on: blocks with a row above `after`, up to about max_bytes of records (at least one). -EAGAIN: being read, or not open. */
+/* Reads on: blocks with a row above `after`, up to about max_bytes of records (at least one). What the disk does not
+ * give now is tried again later: the end comes with a delay then. -EAGAIN: being read, or not open. */
 _must_check_ int store_read(Store *s, uint64_t after, size_t max_bytes);
 /* Every row of the store up to `seq` is at the server: whole segments go, the position in one is written at most every
  * 10 s. Cheap to call often: the thread is woken only where a file goes or the position is due. */

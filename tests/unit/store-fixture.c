@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <dirent.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include <cmocka.h>
 
+#include "base/file.h"
 #include "store-fixture.h"
 
 #define WAIT 20 /* s */
@@ -202,4 +206,81 @@ void fixture_read(Fixture *f, uint64_t after) {
                 assert_int_equal(store_read(f->store, MAX(after, f->last), 64 * KIB), 0);
                 wait_until(f, &f->read_ended);
         } while (f->blocks != before);
+}
+
+int fixture_setup(void **state) {
+        *state = calloc(1, sizeof(Fixture));
+        fixture_init(*state);
+        return 0;
+}
+
+int fixture_teardown(void **state) {
+        fixture_done(*state);
+        free(*state);
+        return 0;
+}
+
+/* ---- the folder */
+
+char *fixture_file(const Fixture *f, const char *name) {
+        char *path;
+
+        assert_true(asprintf(&path, "%s/%s", f->dir, name) > 0);
+        return path;
+}
+
+void fixture_put(const Fixture *f, const char *name, const void *data, size_t size) {
+        _cleanup_(freep) char *path = fixture_file(f, name);
+        _cleanup_(closep) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+        assert_true(fd >= 0);
+        assert_int_equal(file_write_all(fd, data, size), 0);
+}
+
+bool fixture_has(const Fixture *f, const char *name) {
+        _cleanup_(freep) char *path = fixture_file(f, name);
+
+        return access(path, F_OK) == 0;
+}
+
+unsigned fixture_count(const Fixture *f) {
+        _cleanup_(freep) char *path = fixture_file(f, "spool");
+        DIR *dir = opendir(path);
+        unsigned n = 0;
+
+        assert_non_null(dir);
+        while (readdir(dir))
+                n++;
+        closedir(dir);
+        return n - 2;
+}
+
+void fixture_remove_folder(const Fixture *f) {
+        char command[96];
+
+        snprintf(command, sizeof(command), "rm -rf '%s/spool'", f->dir);
+        assert_int_equal(system(command), 0);
+}
+
+/* Each row once, none else. */
+void fixture_assert_read(const Fixture *f, uint64_t first, uint64_t last) {
+        assert_int_equal(f->rows, last - first + 1);
+        assert_false(f->out_of_order);
+        for (uint64_t seq = first; seq <= last; seq++)
+                assert_int_equal(f->seen[seq], 1);
+}
+
+int fixture_append_noise(Fixture *f, uint64_t first, uint64_t last, uint64_t spare_first, uint64_t spare_last) {
+        StoreBlock b = block_with(first, last, 2, 200, &fixture_era);
+
+        assert_int_equal(store_append(f->store, &b, 1, spare_first, spare_last), 0);
+        block_done(&b);
+        fixture_wait(f);
+        return f->error;
+}
+
+void fixture_fifo(const Fixture *f, const char *name) {
+        _cleanup_(freep) char *path = fixture_file(f, name);
+
+        assert_int_equal(mkfifo(path, 0600), 0);
 }

@@ -47,3 +47,21 @@ extern const Era fixture_era;
 int fixture_append(Fixture *f, uint64_t first, uint64_t last);
 /* Reads all there is above `after`, in steps. */
 void fixture_read(Fixture *f, uint64_t after);
+/* Two points a row, 200 bytes that zstd cannot make smaller by much. */
+int fixture_append_noise(Fixture *f, uint64_t first, uint64_t last, uint64_t spare_first, uint64_t spare_last);
+/* Each row was read once, none else, in order. */
+void fixture_assert_read(const Fixture *f, uint64_t first, uint64_t last);
+
+/* For cmocka. */
+int fixture_setup(void **state);
+int fixture_teardown(void **state);
+
+#define FIXTURE_SMALL (64 * KIB) /* a store with segments of 8 KiB */
+
+/* ---- files below its folder */
+char *fixture_file(const Fixture *f, const char *name); /* owned by the caller */
+void fixture_put(const Fixture *f, const char *name, const void *data, size_t size);
+bool fixture_has(const Fixture *f, const char *name);
+void fixture_fifo(const Fixture *f, const char *name);
+unsigned fixture_count(const Fixture *f); /* in spool/ */
+void fixture_remove_folder(const Fixture *f); /* spool/ */

@@ -172,7 +172,7 @@ int main(int argc, char *argv[]) {
                 last_stored = strtoull(argv[4], NULL, 10);
                 open_store(argv[2]);
                 read_all();
-                if (disk->state != STORE_OK)
+                if (disk_stats(disk).state != STORE_OK)
                         return 1;
         } else
                 return 2;

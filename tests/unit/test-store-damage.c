@@ -134,7 +134,7 @@ static Outcome look(uint64_t acked, uint64_t ring) {
 
         assert_int_equal(disk_new(&d, folder, MIB, ring ? acked : 0, ring ? TOTAL : 0), 0);
         disk_open(d, &found);
-        assert_int_equal(d->state, STORE_OK);
+        assert_int_equal(disk_stats(d).state, STORE_OK);
         if (ring) {
                 uint64_t there = found.known_points + found.damaged_points;
 
