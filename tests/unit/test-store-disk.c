@@ -287,6 +287,31 @@ static void test_cannot_write(void **state) {
         fixture_assert_read(f, 1, 10);
 }
 
+/* What cannot be opened now is there later; who asks at once again is made to wait. */
+static void test_reads_later(void **state) {
+        Fixture *f = *state;
+        struct rlimit before, none;
+
+        fixture_open(f, 0, 0, 0);
+        assert_int_equal(fixture_append(f, 1, 10), 0);
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+        none = (struct rlimit){ 3, before.rlim_max };
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+        assert_int_equal(store_read(f->store, 0, 1000), 0);
+        fixture_wait(f);
+        assert_false(f->read_ended);
+        assert_int_equal(f->state, STORE_FAILED);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        assert_int_equal(store_read(f->store, 0, 1000), -EAGAIN);
+        assert_int_equal(loop_advance(f->loop, 10 * USEC_PER_SEC), 0);
+        assert_true(f->read_ended);
+        assert_int_equal(f->rows + f->losts, 0);
+        fixture_read(f, 0);
+        fixture_assert_read(f, 1, 10);
+        assert_int_equal(f->state, STORE_OK);
+        assert_int_equal(f->states, 2);
+}
+
 static void limit_files(rlim_t size) {
         const struct rlimit limit = { size, RLIM_INFINITY };
 
@@ -333,6 +358,7 @@ int main(void) {
                 TEST(test_file_is_cut),
                 TEST(test_bad_tail_goes),
                 TEST(test_cannot_write),
+                TEST(test_reads_later),
                 TEST(test_write_fails),
         };
 
