@@ -184,7 +184,7 @@ static void settle_missing(Spool *s, const StoreFound *found) {
                     .from_ns = now_ns, .to_ns = now_ns, .why = "missing on the disk" };
 
         ledger.stored_points = found->points + found->damaged_points;
-        ledger.stored_rows = found->rows;
+        ledger.stored_rows = found->rows + found->damaged_rows;
         ledger.stored_last = MAX(ledger.stored_last, found->last);
         commit(s, &ledger);
         spool_lose(s, &gap, 0, false);
@@ -211,7 +211,7 @@ static void on_opened(void *userdata, const StoreFound *found) {
         else {
                 ledger.stored_acked = found->acked;
                 ledger.stored_last = found->last;
-                ledger.stored_rows = found->rows;
+                ledger.stored_rows = found->rows + found->damaged_rows;
                 ledger.stored_points = found->points + found->damaged_points;
                 commit(s, &ledger);
         }

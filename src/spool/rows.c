@@ -235,6 +235,7 @@ static int open_store(Spool *s) {
                 .max_bytes = s->params.store_max,
                 .known_acked = s->kept ? ledger->stored_acked : 0,
                 .known_last = s->kept ? ledger->stored_last : 0,
+                .ring_kept = s->kept,
                 .events = spool_store_events,
                 .userdata = s,
         };
@@ -410,7 +411,9 @@ int spool_next(Spool *s, SpoolLane lane, uint64_t from, SpoolRow *ret) {
 }
 
 bool spool_has_backlog(const Spool *s) {
-        return s->store && (ring_ledger(s->ring)->stored_rows > s->ahead.n || (!s->opened && !s->kept && ring_first(s->ring) > 1));
+        bool unknown = !s->opened && !s->kept && ring_first(s->ring) > 1;
+
+        return s->store && (unknown || ring_ledger(s->ring)->stored_rows > s->ahead.n);
 }
 
 /* ---- stop, state */

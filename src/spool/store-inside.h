@@ -60,6 +60,7 @@ typedef struct Disk {
         char *dir, *folder;
         uint64_t max_bytes, limit; /* the latter never above a tenth of the file system */
         uint64_t known_acked, known_last;
+        bool ring_kept; /* rows above known_last are in a ring, whatever known_last is */
         uint64_t acked;
         bool opened;
         Shelf *shelves; /* by name */
@@ -83,6 +84,11 @@ typedef struct Disk {
 _must_check_ int disk_new(Disk **ret, const char *dir, uint64_t max_bytes, uint64_t known_acked, uint64_t known_last);
 Disk *disk_free(Disk *d);
 DEFINE_CLEANUP(Disk *, disk_free)
+
+/* Nobody else has the rows. */
+static inline bool disk_is_alone(const Disk *d) {
+        return d->known_last == 0 && !d->ring_kept;
+}
 
 /* ---- store-open.c */
 /* May be called again where the folder could not be read: opened is false then. */

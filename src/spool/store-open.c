@@ -3,7 +3,7 @@
  * acknowledged position stands is read, to count exactly, and the last one, which a power cut may have torn.
  *
  * Blocks up to known_last were durable when the ring was told so. One above it that is not whole was a commit
- * that did not end: its rows are in the ring, and it goes without a word. Without a ring (known_last 0)
+ * that did not end: its rows are in the ring, and it goes without a word. Without a ring
  * nobody else has the rows, and a torn block is counted as damaged, by its header.
  *
  * What can't be trusted never keeps the store from opening: a file that is none of ours, or of another
@@ -155,10 +155,10 @@ static void count_damaged(Disk *d, int fd, const SegmentBlock *b, StoreFound *fo
         int64_t from_ms, to_ms;
         int estimated;
 
-        if (b->rows == 0 || (d->known_last != 0 && b->last > d->known_last) || b->last <= d->acked)
+        if (b->rows == 0 || (!disk_is_alone(d) && b->last > d->known_last) || b->last <= d->acked)
                 return;
         estimated = disk_above(fd, b, d->acked, &rows, &points);
-        if (estimated && d->known_last != 0)
+        if (estimated && !disk_is_alone(d))
                 return; /* the ring knows how many there should be */
         found->damaged_rows += rows;
         found->damaged_points += points;
@@ -204,7 +204,7 @@ static int make_durable(Disk *d, size_t i, Tally *t) {
         Shelf *s = &d->shelves[i];
         _cleanup_(closep) int fd = -EBADF;
 
-        if (d->known_last == 0 || t->end <= t->known_end)
+        if (disk_is_alone(d) || t->end <= t->known_end)
                 return 0;
         fd = segment_open(d->folder, s->name, O_RDWR);
         if (fd >= 0 && write_again(fd, t->known_end, t->end) == 0) {
@@ -285,7 +285,7 @@ void disk_open(Disk *d, StoreFound *ret) {
         d->acked = found.acked = d->known_acked ?: acked;
         disk_measure(d);
         count_shelves(d, &found);
-        if (d->n > 0 && d->known_last == 0) /* a new ring numbers above the highest name: what it stores makes a higher one */
+        if (d->n > 0 && disk_is_alone(d)) /* a new ring numbers above the highest name: what it stores makes a higher one */
                 d->shelves[d->n - 1].closed = true;
         limit_bad(d);
         disk_acked(d, d->acked, false);

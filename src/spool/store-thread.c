@@ -288,6 +288,8 @@ int store_new(Store **ret, const StoreParams *params) {
         s->thread->store = s;
         r = disk_new(&s->thread->disk, params->dir, params->max_bytes, params->known_acked, params->known_last);
         if (r == 0)
+                s->thread->disk->ring_kept = params->ring_kept;
+        if (r == 0)
                 r = loop_timer_new(&s->position_timer, params->loop, "store-position", on_position_timer, s);
         if (r == 0)
                 r = loop_timer_new(&s->read_timer, params->loop, "store-read", end_reading, s);

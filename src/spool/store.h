@@ -64,7 +64,8 @@ typedef struct StoreParams {
         const char *dir;       /* the state directory; segments stand in dir/spool. Made where it is not there */
         uint64_t max_bytes;    /* of segments; never above 10 % of the file system */
         uint64_t known_acked;  /* the ring's position; 0: no ring survived, the files' own is used */
-        uint64_t known_last;   /* the ring's stored_last; 0: as above */
+        uint64_t known_last;   /* the ring's stored_last; 0: as above, unless */
+        bool ring_kept;        /* a ring survived that knew of nothing in the store */
         StoreEvents events;
         void *userdata;
 } StoreParams;
