@@ -20,6 +20,7 @@
 #define TICK_ACCURACY (5 * USEC_PER_MSEC)
 #define BUSY_WAIT (50 * USEC_PER_MSEC)
 #define ERROR_WAIT USEC_PER_SEC
+#define UNSETTLED_WAIT (100 * USEC_PER_MSEC)
 #define PAYLOAD_DEFAULT 65536
 #define OVERHEAD_MAX 28
 
@@ -148,6 +149,7 @@ static Sent transmit(Sender *s, WindowKind kind, SpoolLane lane) {
                 spool_sent(s->params.spool, s->batch.runs[s->batch.n_runs - 1].last);
         s->batches++;
         s->bytes += size;
+        s->unsettled_until = s->pace.limits.named ? 0 : now + UNSETTLED_WAIT;
         return SENT_ONE;
 }
 
@@ -397,8 +399,9 @@ static bool step(Sender *s) {
 
         if (!s->online || (s->rewind && s->window.n > 0))
                 return false;
-        if (now < s->blocked_until) {
-                wake_at(s, s->blocked_until);
+        when = s->settled ? s->blocked_until : MAX(s->blocked_until, s->unsettled_until);
+        if (now < when) {
+                wake_at(s, when);
                 return false;
         }
         if (s->rewind)

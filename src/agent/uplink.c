@@ -255,6 +255,7 @@ void uplink_online(Uplink *u, const ClientLimits *limits) {
         }
         if (limits->known && pace_told(&s->pace, limits->telemetry_messages, limits->telemetry_points) < 0)
                 settled = false;
+        s->settled = settled;
         s->max_payload = limits->max_payload;
         s->most = settled ? MIN(MIN(MAX(u->window, 1u), WINDOW_MAX), MAX(limits->max_inflight, 1u)) : 1;
         u->explains = limits->known && (!u->client || session_protocol(client_session(u->client)) == 5);

@@ -19,6 +19,7 @@
 #define TITLE "tbagent-limits 1"
 #define RATE_MAX 1e12
 #define GROWTH_MAX 2
+#define TRIALS_MAX 100
 #define AHEAD_MAX (24 * 3600 * USEC_PER_SEC)
 
 static const char *or_dash(const char *text) {
@@ -91,7 +92,7 @@ static int read_trials(const char **text, usec_t now, LimitsLearned *ret) {
 
         if (take_line(text, "trials", line, sizeof(line)) < 0 ||
             sscanf(line, " %3u %lf %" SCNu64 "%n", &trials, &proven, &suspected, &end) != 3 || line[end] != 0 ||
-            !(proven >= 0 && proven <= RATE_MAX) || suspected > now)
+            trials > TRIALS_MAX || !(proven >= 0 && proven <= RATE_MAX) || suspected > now)
                 return -EBADMSG;
         ret->point_trials = trials;
         ret->points_proven = proven;

@@ -221,13 +221,27 @@ static bool fits_told(const char *text) {
         return !text || strlen(text) < LIMITS_TOLD_MAX;
 }
 
+/* What was sent in the second that ended then. */
+static void sent_until(const Limits *l, usec_t end, double *ret_messages, double *ret_points) {
+        *ret_messages = *ret_points = 0;
+        for (unsigned i = 0; i < LIMITS_SLOTS; i++)
+                if (l->sent[i].at + USEC_PER_SEC > end) {
+                        *ret_messages += l->sent[i].messages;
+                        *ret_points += l->sent[i].points;
+                }
+}
+
 int limits_told(Limits *l, const char *telemetry_messages, const char *telemetry_points, usec_t now) {
+        double sent_messages, sent_points;
         Bucket messages, points;
 
         if (bucket_parse(telemetry_messages, SHARE, now, &messages) < 0 ||
             bucket_parse(telemetry_points, SHARE, now, &points) < 0 || !fits_told(telemetry_messages) ||
             !fits_told(telemetry_points))
                 return -EINVAL;
+        sent_until(l, now, &sent_messages, &sent_points);
+        bucket_take(&messages, sent_messages, now);
+        bucket_take(&points, sent_points, now);
         /* The server's buckets outlive the connection: what we took before is still taken. */
         bucket_update(&l->messages, now);
         bucket_update(&l->points, now);
@@ -380,13 +394,9 @@ static double failed_rate(const Learned *d, double sent, bool full_second) {
 static void measure(const Limits *l, double *ret_messages, double *ret_points) {
         usec_t end = l->sent[l->slot].at;
         bool full = l->resumed > 0 && end >= l->resumed + USEC_PER_SEC;
-        double messages = 0, points = 0;
+        double messages, points;
 
-        for (unsigned i = 0; i < LIMITS_SLOTS; i++)
-                if (l->sent[i].at + USEC_PER_SEC > end) {
-                        messages += l->sent[i].messages;
-                        points += l->sent[i].points;
-                }
+        sent_until(l, end, &messages, &points);
         *ret_messages = failed_rate(&l->learned.messages, messages, full);
         *ret_points = failed_rate(&l->learned.points, points, full);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The first byte chooses: a topic, or a rate limit text as getSessionLimits brings it. */
+/* The first byte chooses: a topic, a rate limit text as getSessionLimits brings it, or the file that limits are kept in. */
 #include <assert.h>
 #include <math.h>
 
-#include "tb/limits.h"
+#include "tb/limits-text.h"
 #include "tb/topic.h"
 
 static void fuzz_topic(const char *text) {
@@ -18,6 +18,20 @@ static void fuzz_topic(const char *text) {
         assert(topic_parse(topic_build(kind, id, out), &again) == kind && again == id);
 }
 
+static void use_limits(Limits *l, usec_t now) {
+        for (int i = 0; i < 20; i++) {
+                uint32_t points = MIN(limits_max_points(l, now), 1u << (i % 12));
+
+                now += MIN(limits_delay(l, points, now), 3600 * USEC_PER_SEC);
+                limits_take(l, points, 0, now);
+                assert(limits_points_now(l, now) >= 1 && limits_message_pace(l, now) > 0);
+                if (i % 7 == 6)
+                        limits_failed(l, i % 2, now);
+                if (i == 18)
+                        limits_acquit(l, now);
+        }
+}
+
 static void fuzz_limits(const char *text) {
         usec_t now = USEC_PER_SEC;
         Bucket b;
@@ -28,16 +42,24 @@ static void fuzz_limits(const char *text) {
         assert(b.n <= BUCKET_BANDS_MAX && bucket_capacity(&b) >= 1);
         limits_init(&l, 100, now);
         if (limits_told(&l, text, text, now) < 0)
-                abort();
-        for (int i = 0; i < 20; i++) {
-                uint32_t points = MIN(limits_max_points(&l, now), 1u << (i % 12));
+                assert(strlen(text) >= LIMITS_TOLD_MAX);
+        else
+                use_limits(&l, now);
+}
 
-                now += MIN(limits_delay(&l, points, now), 3600 * USEC_PER_SEC);
-                limits_take(&l, points, 0, now);
-                assert(limits_points_now(&l, now) >= 1 && limits_message_pace(&l, now) > 0);
-                if (i % 7 == 6)
-                        limits_failed(&l, i % 2, now);
-        }
+static void fuzz_file(const char *text) {
+        usec_t now = 100 * USEC_PER_SEC;
+        char out[LIMITS_TEXT_MAX];
+        Limits l, again;
+
+        limits_init(&l, 100, now);
+        if (limits_read(&l, text, "mqtt://a:1883", now) < 0)
+                return;
+        limits_init(&again, 100, now);
+        if (limits_write(&l, "mqtt://a:1883", out) == 0 || limits_read(&again, out, "mqtt://a:1883", now) < 0)
+                abort();
+        assert(limits_message_pace(&l, now) == limits_message_pace(&again, now));
+        use_limits(&l, now);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -51,7 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 return 0;
         memcpy(text, data + 1, size - 1);
         text[size - 1] = 0;
-        (data[0] == 'L' ? fuzz_limits : fuzz_topic)(text);
+        (data[0] == 'L' ? fuzz_limits : data[0] == 'F' ? fuzz_file : fuzz_topic)(text);
         free(text);
         return 0;
 }

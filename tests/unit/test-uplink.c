@@ -369,6 +369,7 @@ static void hidden(const char *messages, const char *points, unsigned per_sec, u
         world_new(&w, 64 * MIB, false, (UplinkParams){ .backlog_rate = 2000 });
         w.reason = reason;
         w.limits.known = reason == SESSION_RATE_LIMITED; /* one that closes without a word does not tell limits either */
+        w.limits.settled = true;
         assert_int_equal(bucket_parse(messages, 1, loop_monotonic(w.loop), &w.messages), 0);
         assert_int_equal(bucket_parse(points, 1, loop_monotonic(w.loop), &w.points), 0);
         world_up(&w);
