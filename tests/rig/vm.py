@@ -12,6 +12,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -180,6 +181,7 @@ class Tap:
 def one_test(tap, machine, name):
     settings = Settings(name)
     if machine.suite not in settings.suites:
+        tap.comment('%s is not for %s' % (name, machine.suite))
         return
     with tempfile.TemporaryDirectory(prefix='tbagent-rig.', dir='/var/tmp') as folder:
         share = os.path.join(folder, 'share')
@@ -199,6 +201,7 @@ def main(arguments):
     middle = arguments.index('--')
     machines = [Machine(*a.split(':')) for a in arguments[:middle]]
     names = arguments[middle + 1:] or sorted(os.listdir(os.path.join(HERE, 'guest')))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     tap = Tap()
     print('TAP version 13')
     for machine in machines:
