@@ -8,6 +8,7 @@ knows how much the store should hold, so that holds also where nothing is left t
 import collections
 import concurrent.futures
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -95,6 +96,8 @@ class Trials:
             self.case.equal(process.wait(10), 0, 'exit code')
             found = ledger(os.path.join(runtime, 'ring'))
             self.case.equal(waiting(found), 0, 'points that wait at the end')
+            with open(log, errors='replace') as f:
+                self.case.equal(re.findall(daemon.REPORTS, f.read(), re.M), [], 'what the sanitizer says')
         except Failed as e:
             with open(log, errors='replace') as f:
                 raise Failed('%s: %s\nring: %s\ngap records: %s\n%s' % (damage.name, e, ledger(os.path.join(runtime, 'ring')),

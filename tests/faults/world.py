@@ -133,10 +133,12 @@ class World:
             self.disk_bytes += int(re.search(r'^write_bytes: (\d+)', f.read(), re.M).group(1))
 
     def kill(self):
-        """kill -9; when it is gone."""
+        """kill -9; when it is gone. Until then it must have been well."""
         self._count_bytes()
+        self.case.check(self.daemon.process.poll() is None, 'the daemon ended by itself with %s', self.daemon.process.returncode)
         self.daemon.process.send_signal(signal.SIGKILL)
         self.daemon.process.wait()
+        self.case.equal(self.daemon.matching(daemon.REPORTS), [], 'what the sanitizer says')
 
     def stop(self):
         self._count_bytes()
