@@ -22,6 +22,7 @@ from daemon import preload, wait_for
 
 CUTS = 20
 CUTS_SHORT = 6
+TROUBLE = r'\b(store|disk|ring|segment|block)s?\b'
 Round = collections.namedtuple('Round', 'name phase made allowed')
 
 
@@ -76,6 +77,7 @@ class Cuts:
         self.w.pause(seconds, self.name)
 
     def cut(self, phase):
+        self.case.equal(self.w.daemon.matching(TROUBLE), [], 'what the daemon says of its store')
         began = time.monotonic()
         self.disk.cut()
         self.w.kill()

@@ -11,33 +11,34 @@ from mqtt_client import Client
 KILLS_PER_SECOND = 100 / 600
 
 
-def black_hole_reset(case, o):
-    w = World(case, o.mqtt)
-    d = w.start(load(o.rate))
-    d.connected()
-    w.arrives(o.rate)
-    w.link.black_hole()
-    w.pause(o.seconds, 'black hole')
-    mark = d.mark()
-    w.link.reset()
-    d.connected(60, mark)
-    w.arrives(o.rate * w.batch_interval * 3, 60)
-    result = w.finish()
-    none_lost(case, result)
-
-
-def black_hole_kill9(case, o):
+def black_hole(case, o, end):
+    """Behind the hole end(world) lets the network, or a new daemon, find its way."""
     w = World(case, o.mqtt)
     w.start(load(o.rate)).connected()
     w.arrives(o.rate)
     w.link.black_hole()
     w.pause(o.seconds, 'black hole')
-    w.kill()
-    w.link.reset()
-    w.start(load(o.rate)).connected(60)
+    end(w)
     w.arrives(o.rate * w.batch_interval * 3, 60)
-    result = w.finish()
-    none_lost(case, result)
+    none_lost(case, w.finish())
+
+
+def black_hole_reset(case, o):
+    def end(w):
+        mark = w.daemon.mark()
+        w.link.reset()
+        w.daemon.connected(60, mark)
+
+    black_hole(case, o, end)
+
+
+def black_hole_kill9(case, o):
+    def end(w):
+        w.kill()
+        w.link.reset()
+        w.start(load(o.rate)).connected(60)
+
+    black_hole(case, o, end)
 
 
 def kill9(case, o):
