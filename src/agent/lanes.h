@@ -29,8 +29,9 @@ typedef struct LaneSpan {
 
 enum { LANE_END, LANE_FULL, LANE_STOPPED };
 
-/* Adds rows of the span to b, which was begun. LANE_FULL: no more fits, or max_rows; LANE_END: there are no more rows; LANE_STOPPED:
- * rows wait for the clock; -EAGAIN: they are being read; -ENOMEM. Whatever it returns, what is in b may be sent. */
+/* Adds rows of the span to b, which was begun. LANE_FULL: no more fits, or max_rows; LANE_END: there are no more
+ * rows; LANE_STOPPED: rows wait for the clock; -EAGAIN: they are being read; -ENOMEM. Whatever it returns, what is
+ * in b may be sent. */
 _must_check_ int lanes_fill(Lanes *l, SpoolLane lane, const LaneSpan *span, Batch *b);
 /* The first row of the lane in first..last that may be sent: as spool_next(). */
 _must_check_ int lanes_find(Lanes *l, SpoolLane lane, uint64_t first, uint64_t last, SpoolRow *ret);

@@ -30,7 +30,8 @@ static void save(Pace *p) {
         p->saved = now_of(p);
         r = size > 0 ? file_replace(p->file, text, size, 0600) : -E2BIG;
         if (r < 0 && log_allow("uplink-limits", 3600 * USEC_PER_SEC, 1, NULL))
-                log_warning("%s cannot be written: the server's limits are learned anew after a restart: %s", p->file, strerror(-r));
+                log_warning("%s cannot be written (%s): after a restart the server's limits are learned anew", p->file,
+                            strerror(-r));
 }
 
 static void on_timer(void *userdata) {
@@ -50,7 +51,8 @@ static void note_change(Pace *p) {
 static void load(Pace *p) {
         _cleanup_(freep) char *text = NULL;
 
-        if (file_read(p->file, LIMITS_TEXT_MAX, &text, NULL) == 0 && limits_read(&p->limits, text, p->server, now_of(p)) == -EBADMSG)
+        if (file_read(p->file, LIMITS_TEXT_MAX, &text, NULL) == 0 &&
+            limits_read(&p->limits, text, p->server, now_of(p)) == -EBADMSG)
                 log_warning("%s is not what was written there: the server's limits are learned anew", p->file);
 }
 
@@ -122,6 +124,12 @@ uint32_t pace_spare(Pace *p, usec_t next_tick) {
         uint32_t spare = limits_spare_points(&p->limits, &need, now);
 
         return isinf(pace) || spare >= pace * LEAST_SHARE ? spare : 0;
+}
+
+uint32_t pace_second(Pace *p) {
+        double pace = limits_point_pace(&p->limits, now_of(p));
+
+        return pace >= (double)UINT32_MAX ? UINT32_MAX : (uint32_t)fmax(pace, 1);
 }
 
 bool pace_is_backlogs(Pace *p) {

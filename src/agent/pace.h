@@ -39,6 +39,8 @@ void pace_tick(Pace *p, uint64_t made_points);
 /* Points that a message of the backlog may hold so that what new rows want at the next tick will be there; 0: not now, and no
  * small change. */
 uint32_t pace_spare(Pace *p, usec_t next_tick);
+/* Points of one second, at least 1. */
+uint32_t pace_second(Pace *p);
 /* New rows had their part of the limits: the backlog comes first now. */
 bool pace_is_backlogs(Pace *p);
 void pace_take(Pace *p, uint32_t points, uint32_t rows, bool backlog);

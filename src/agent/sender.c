@@ -172,21 +172,24 @@ static bool live_is_due(Sender *s) {
         return false;
 }
 
-/* Which new rows may go. false: none, they are suspected or behind those that are. */
-static bool live_span(Sender *s, LaneSpan *ret) {
+/* Which new rows may go: not those that are suspected, nor what is behind them. */
+static LaneSpan live_span(Sender *s) {
         LaneSpan span = { .first = s->lanes.cursor[LANE_LIVE], .last = UINT64_MAX, .max_rows = UINT32_MAX };
-        SpoolRow row;
         RowRun hull;
+        SpoolRow row;
 
-        if (s->suspect.n > 0) {
-                hull = suspect_hull(&s->suspect);
-                if (spool_stats(s->params.spool).store.state != STORE_OK)
-                        span.first = span.first <= hull.last ? hull.last + 1 : span.first;
-                else if (spool_next(s->params.spool, LANE_LIVE, hull.first, &row) == 1 && row.seq <= hull.last)
-                        return false;
-        }
-        *ret = span;
-        return true;
+        if (s->suspect.n == 0)
+                return span;
+        hull = suspect_hull(&s->suspect);
+        if (spool_next(s->params.spool, LANE_LIVE, hull.first, &row) != 1 || row.seq > hull.last)
+                return span;
+        span.last = hull.first - 1;
+        if (spool_stats(s->params.spool).store.state == STORE_OK ||
+            lanes_find(&s->lanes, LANE_LIVE, span.first, span.last, &row) == 1)
+                return span;
+        span.first = MAX(span.first, hull.last + 1);
+        span.last = UINT64_MAX;
+        return span;
 }
 
 static Sent send_live(Sender *s) {
@@ -194,19 +197,20 @@ static Sent send_live(Sender *s) {
         Sent sent;
         int r;
 
-        if (!live_is_due(s) || !live_span(s, &span))
+        if (!live_is_due(s))
                 return SENT_NOTHING;
         if (now_of(s) < s->wait[LANE_LIVE].until) {
                 wake_at(s, s->wait[LANE_LIVE].until);
                 return SENT_WAITS;
         }
+        span = live_span(s);
         begin(s, LANE_LIVE, UINT32_MAX);
         r = lanes_fill(&s->lanes, LANE_LIVE, &span, &s->batch);
         s->stopped = r == LANE_STOPPED;
         if (r == -ENOMEM && s->batch.rows == 0)
                 sender_block(s, now_of(s) + ERROR_WAIT);
         if (s->batch.rows == 0) {
-                if (r == LANE_END)
+                if (r == LANE_END && span.last == UINT64_MAX)
                         s->lanes.cursor[LANE_LIVE] = last_seq(s) + 1;
                 else
                         arm_tick(s);
@@ -239,8 +243,8 @@ static bool backlog_has_room(const Sender *s, bool turn) {
 static Sent send_backlog(Sender *s, bool turn) {
         LaneSpan span = { .first = s->lanes.cursor[LANE_BACKLOG], .last = UINT64_MAX, .max_rows = UINT32_MAX };
         Sent waits = turn ? SENT_WAITS : SENT_NOTHING, sent;
-        uint32_t max_points = UINT32_MAX;
         usec_t now = now_of(s), delay;
+        uint32_t max_points;
         int r;
 
         if (s->suspect.n > 0)
@@ -252,8 +256,7 @@ static Sent send_backlog(Sender *s, bool turn) {
                 return s->backlog_paced ? SENT_NOTHING : waits;
         }
         arm_tick(s);
-        if (!turn)
-                max_points = pace_spare(&s->pace, loop_timer_deadline(s->tick));
+        max_points = turn ? pace_second(&s->pace) : pace_spare(&s->pace, loop_timer_deadline(s->tick));
         if (max_points == 0)
                 return SENT_NOTHING;
         if (s->wait[LANE_BACKLOG].waited)
@@ -328,12 +331,13 @@ static int build_candidate(Sender *s, SpoolLane *ret_lane) {
 /* In its lane nothing is before the first range any more. */
 static bool suspects_are_first(Sender *s) {
         SuspectRange range = s->suspect.ranges[0];
+        SpoolLane lane = LANE_BACKLOG;
         SpoolRow row;
         int r;
 
         if (spool_next(s->params.spool, LANE_LIVE, range.first, &row) == 1 && row.seq <= range.last)
-                return true;
-        r = spool_next(s->params.spool, LANE_BACKLOG, 0, &row);
+                lane = LANE_LIVE;
+        r = spool_next(s->params.spool, lane, 0, &row);
         return r == 0 || (r == 1 && row.seq >= range.first);
 }
 

@@ -82,9 +82,13 @@ static void say_accepted(void) {
 }
 
 static bool is_suspect(const Uplink *u, const WindowEntry *e) {
-        const Suspect *s = &u->sender.suspect;
+        RowRun suspects, rows;
 
-        return s->n > 0 && e->n_runs > 0 && window_hull(e).first <= suspect_hull(s).last && window_hull(e).last >= suspect_hull(s).first;
+        if (u->sender.suspect.n == 0 || e->n_runs == 0)
+                return false;
+        suspects = suspect_hull(&u->sender.suspect);
+        rows = window_hull(e);
+        return rows.first <= suspects.last && rows.last >= suspects.first;
 }
 
 static void acknowledged(Uplink *u, const WindowEntry *e) {

@@ -73,8 +73,8 @@ static int read_learned(const char **text, const char *name, usec_t now, Learned
         int end = 0;
 
         if (take_line(text, name, line, sizeof(line)) < 0 ||
-            sscanf(line, " %lf %lf %" SCNu64 " %lf %lf %" SCNu64 "%n", &d.limit, &d.ceiling, &d.ceiling_until, &d.growth, &d.target,
-                   &d.updated, &end) != 6 || line[end] != 0)
+            sscanf(line, " %lf %lf %" SCNu64 " %lf %lf %" SCNu64 "%n", &d.limit, &d.ceiling, &d.ceiling_until, &d.growth,
+                   &d.target, &d.updated, &end) != 6 || line[end] != 0)
                 return -EBADMSG;
         if (!is_rate(d.limit) || !is_rate(d.ceiling) || !is_rate(d.target) || !(d.growth >= 1 && d.growth <= GROWTH_MAX) ||
             !is_time(d.ceiling_until, now) || d.updated > now)
@@ -100,6 +100,10 @@ static int read_trials(const char **text, usec_t now, LimitsLearned *ret) {
         return 0;
 }
 
+static const char *not_dash(const char *text) {
+        return text && streq(text, "-") ? NULL : text;
+}
+
 static int read_told(Limits *l, const char **text, usec_t now) {
         char line[2 * LIMITS_TOLD_MAX + 4], *messages, *points, *rest;
 
@@ -107,7 +111,7 @@ static int read_told(Limits *l, const char **text, usec_t now) {
                 return -EBADMSG;
         messages = strtok_r(line, " ", &rest);
         points = strtok_r(NULL, " ", &rest);
-        if (!messages || !points || limits_told(l, streq(messages, "-") ? NULL : messages, streq(points, "-") ? NULL : points, now) < 0)
+        if (!messages || !points || limits_told(l, not_dash(messages), not_dash(points), now) < 0)
                 return -EBADMSG;
         if (l->messages.n > 0)
                 bucket_take(&l->messages, bucket_capacity(&l->messages), now);
