@@ -2,6 +2,7 @@
 /* The real tbagent-plugin-host (TBAGENT_HOST) with real plugins (TBAGENT_PLUGINS), spoken to over its socket as
  * the daemon does, in every mode, and with plugins that crash, hang, leak and flood. */
 #include <poll.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -15,6 +16,7 @@
 #include <cmocka.h>
 #include <tbagent/plugin.h>
 
+#include "base/file.h"
 #include "model/frame.h"
 #include "model/row.h"
 #include "model/setting.h"
@@ -617,6 +619,22 @@ static void flood_is_bounded(void **state _unused_) {
         stop(p);
 }
 
+/* Until the plugin "hang" hangs: then it has blocked what can be blocked. */
+static void await_hang(pid_t pid) {
+        uint64_t blocked = 0;
+        char path[32];
+
+        snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+        while (!(blocked >> (SIGUSR1 - 1) & 1)) {
+                _cleanup_(freep) char *text = NULL;
+
+                sched_yield();
+                if (file_read(path, 16 * KIB, &text, NULL) < 0 || !strstr(text, "SigBlk:"))
+                        _exit(2);
+                blocked = strtoull(strstr(text, "SigBlk:") + 7, NULL, 16);
+        }
+}
+
 /* A host that hangs in its plugin cannot see the end of its socket; it dies with its daemon all the same. */
 static void host_dies_with_its_parent(void **state _unused_) {
         int pipe_fds[2], status;
@@ -633,6 +651,7 @@ static void host_dies_with_its_parent(void **state _unused_) {
                 set_text(s, "every", "10ms", 3);
                 p = start(MODE_RUN, s);
                 await_value(p, "alive");
+                await_hang(p->pid);
                 if (write(pipe_fds[1], &p->pid, sizeof p->pid) != sizeof p->pid)
                         _exit(1);
                 _exit(0);
