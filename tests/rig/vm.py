@@ -3,11 +3,14 @@
 
     vm.py SUITE:IMAGE:DEBS... -- [TEST...]     (run calls it so; an empty image is a suite that could not be prepared)
 
+The suites run side by side: a machine waits a good part of its time, and its boot keeps one processor busy.
+
 A machine is an emulated PC (never KVM: what passes for one need not run a Debian kernel) with a private copy of the image's
 disk in memory, a 9p folder `rig` through which tests go in and results come out, no network, and where a test wants one a
 second disk, which is the only thing that a next phase finds again. Whatever happens inside has a bound in time: a machine
 that is over it is killed, and the last that its console said is shown."""
 import collections
+import concurrent.futures
 import os
 import random
 import re
@@ -16,6 +19,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -26,6 +30,7 @@ import ext4  # noqa: E402
 BOOT_SECONDS = 180          # also for the installation; idle it takes a tenth
 END_SECONDS = 30
 Machine = collections.namedtuple('Machine', 'suite image debs')
+folders = set()             # in use
 
 
 class Settings:
@@ -139,21 +144,23 @@ class Run:
 
 
 class Tap:
-    """Numbers what all the tests say."""
+    """Numbers what all the tests say. Whoever says more than a line at a time holds the lock."""
 
     def __init__(self):
+        self.lock = threading.RLock()
         self.passed = self.failed = 0
 
     def result(self, good, text):
-        self.passed, self.failed = self.passed + good, self.failed + (not good)
-        print('%s %d - %s' % ('ok' if good else 'not ok', self.passed + self.failed, text), flush=True)
+        with self.lock:
+            self.passed, self.failed = self.passed + good, self.failed + (not good)
+            print('%s %d - %s' % ('ok' if good else 'not ok', self.passed + self.failed, text), flush=True)
 
     def comment(self, text):
         print('# ' + text, flush=True)
 
     def phase(self, title, run):
         """Takes over what a phase printed, TAP or plain, and judges its end. True: it went well."""
-        seen, before, plan = 0, self.failed, None
+        seen, before, plan = 0, self.failed, None       # the lock is held
         for line in run.output.splitlines():
             found = re.match(r'(not )?ok\b[ \d]*(?:- )?(.*)', line)
             if found:
@@ -184,6 +191,7 @@ def one_test(tap, machine, name):
         tap.comment('%s is not for %s' % (name, machine.suite))
         return
     with tempfile.TemporaryDirectory(prefix='tbagent-rig.', dir='/var/tmp') as folder:
+        folders.add(folder)
         share = os.path.join(folder, 'share')
         shutil.copytree(TESTS, os.path.join(share, 'tests'), ignore=shutil.ignore_patterns('fuzz', 'unit', '__pycache__'))
         os.mkdir(os.path.join(share, 'keep'))
@@ -193,23 +201,39 @@ def one_test(tap, machine, name):
         for phase in range(1, settings.phases + 1):
             title = '%s: %s' % (machine.suite, name) + (', phase %d' % phase if settings.phases > 1 else '')
             print('%s == %s' % (time.strftime('%T'), title), file=sys.stderr, flush=True)
-            if not tap.phase(title, Run(machine, name, settings, phase, folder)):
-                return
+            run = Run(machine, name, settings, phase, folder)
+            with tap.lock:
+                if not tap.phase(title, run):
+                    break
+        folders.remove(folder)
+
+
+def one_suite(tap, machine, names):
+    if not machine.image:
+        tap.result(False, '%s: the machine could not be prepared' % machine.suite)
+        return
+    for name in names:
+        one_test(tap, machine, name)
+
+
+def give_up(*_):
+    """The machines end with this process."""
+    for folder in list(folders):
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(1)
 
 
 def main(arguments):
     middle = arguments.index('--')
     machines = [Machine(*a.split(':')) for a in arguments[:middle]]
     names = arguments[middle + 1:] or sorted(os.listdir(os.path.join(HERE, 'guest')))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, give_up)
     tap = Tap()
     print('TAP version 13')
-    for machine in machines:
-        if not machine.image:
-            tap.result(False, '%s: the machine could not be prepared' % machine.suite)
-            continue
-        for name in names:
-            one_test(tap, machine, name)
+    with concurrent.futures.ThreadPoolExecutor(len(machines)) as pool:
+        for suite in [pool.submit(one_suite, tap, machine, names) for machine in machines]:
+            suite.result()
     print('1..%d' % (tap.passed + tap.failed))
     print('%d passed, %d failed' % (tap.passed, tap.failed))
     sys.exit(1 if tap.failed else 0)
