@@ -130,6 +130,23 @@ def no_server_any_more(case):
     settled(case, server, counts)
 
 
+def no_folders(case):
+    """with neither a runtime nor a state directory it works from memory, and says so"""
+    server, url, token = standin(case)
+    daemon = start(case, config(COUNTER.replace('20ms"', '20ms"; keep = true'), url, token),
+                   more_options=('--runtime-dir', '/proc/nowhere', '--state-dir', '/proc/nowhere'))
+    daemon.connected()
+    wait_for(lambda: server.count('d')['stored'] >= 50, 30, 'values')
+    counts = daemon.stop()
+    settled(case, server, counts)
+    for pattern in (r'cannot be made: nothing will survive a reboot', r'ring cannot be used .*: rows wait in memory',
+                    r'^counter: cannot keep its state in'):
+        lines = daemon.matching(pattern)
+        case.equal(len(lines), 1, 'lines like %s' % pattern)
+        case.note('%s', lines[0])
+    case.check(len(daemon.lines) < 20, 'the log: %s', daemon.lines)
+
+
 ROW = re.compile(r'(\d+) (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) (\d{13}) - (i|-) 1 (\{"\S+":\S+\})')
 BLOCK = re.compile(r'  at=(\d+) bytes=(\d+) first=\d+ last=\d+ rows=\d+ points=(\d+) raw=\d+ frame=\d+ boot=[0-9a-f]{8} '
                    r'offset_ms=\d+ from=\S+Z to=\S+Z (ok|damaged)')
@@ -188,4 +205,4 @@ def looked_at(case):
 
 
 if __name__ == '__main__':
-    tap.main([offline, idle, disk_hangs, lookup_hangs, reload, no_server_any_more, looked_at], parallel=3)
+    tap.main([offline, idle, disk_hangs, lookup_hangs, reload, no_server_any_more, no_folders, looked_at], parallel=3)
