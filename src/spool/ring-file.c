@@ -68,8 +68,8 @@ void ring_file_commit(RingFile *f, RingState *s) {
         s->generation = t->generation + 1;
         s->check = state_check(s);
         t->states[s->generation % 2] = *s;
-        __atomic_store_n(&t->generation, s->generation, __ATOMIC_RELEASE);
-        __atomic_thread_fence(__ATOMIC_RELEASE); /* what the next change writes stays behind it */
+        /* what this change wrote stays before it, what the next one writes stays behind it */
+        (void)__atomic_exchange_n(&t->generation, s->generation, __ATOMIC_ACQ_REL);
 }
 
 static unsigned cell_copy(const RingState *s, unsigned cell) {

@@ -423,6 +423,8 @@ void spool_flush(Spool *s) {
         s->flush_failed = false;
         if (s->params.discard)
                 return;
+        if (s->store)
+                store_write_position(s->store);
         spool_append_gaps(s);
         s->retry_at = 0;
         spool_start_move(s);

@@ -321,8 +321,6 @@ int store_stop(Store *s, usec_t wait) {
         loop_timer_disarm(s->trim_timer);
         r = worker_stop(s->thread->worker, wait);
         s->hangs = r < 0;
-        if (r == 0 && s->opened && s->acked > s->position) /* the thread is no more: its disk is ours */
-                disk_acked(s->thread->disk, s->acked, true);
         return r;
 }
 
@@ -408,6 +406,11 @@ int store_read(Store *s, uint64_t after, size_t max_bytes) {
         TAKE_PTR(job);
         s->reading = true;
         return 0;
+}
+
+void store_write_position(Store *s) {
+        if (s->opened && s->head_name > 0 && s->acked > s->position)
+                submit_acked(s, true);
 }
 
 void store_acked(Store *s, uint64_t seq) {

@@ -91,6 +91,8 @@ _must_check_ int store_read(Store *s, uint64_t after, size_t max_bytes);
 void store_acked(Store *s, uint64_t seq);
 /* Within block(): its records are the caller's from now on, to free(). */
 uint8_t *store_block_take(StoreBlock *block);
+/* The position goes to the disk now, before an orderly end. */
+void store_write_position(Store *s);
 /* The time of this boot came to be known: estimates of it in files that stay get it as well, so that a reboot does not
  * lose it. Nothing is written where no block of this boot was stored with an estimate. */
 void store_set_era(Store *s, const Era *era);

@@ -74,7 +74,7 @@ static void on_stopped(void *userdata) {
 static void test_stop_later(_unused_ void **state) {
         for (int connected = 0; connected < 2; connected++) {
                 _cleanup_(loop_freep) Loop *loop = NULL;
-                bool stopped = false;
+                static bool stopped;
                 unsigned before = calls();
 
                 assert_int_equal(loop_new(&loop), 0);
@@ -87,6 +87,7 @@ static void test_stop_later(_unused_ void **state) {
                         assert_int_equal(watch_publish(&watch, 1, 100), 0);
                 } else
                         watch_until(&watch, calls() > before);
+                stopped = false;
                 assert_int_equal(session_stop_later(watch.session, on_stopped, &stopped), 0);
                 assert_false(stopped);
                 assert_int_equal(session_state(watch.session), SESSION_IDLE);

@@ -108,7 +108,9 @@ static void test_position(void **state) {
         fixture_wait(f);
         assert_int_equal(store_stats(f->store).bytes_written, written + 16);
         store_acked(f->store, 130);
-        fixture_close(f); /* writes it, too */
+        store_write_position(f->store);
+        fixture_wait(f);
+        fixture_close(f);
 
         fixture_open(f, 0, 0, 0);
         assert_int_equal(f->found.acked, 130);
