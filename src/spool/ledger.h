@@ -8,7 +8,7 @@
 typedef struct RingLedger {
         uint64_t made_points;    /* of every row that ever got a number in this ring; rows of gaps count nowhere */
         uint64_t acked_points;
-        uint64_t dropped_points; /* evicted, damaged, rejected: each of them stands in a gap record or was rejected */
+        uint64_t dropped_points; /* evicted or damaged: each of them stands in a gap record */
         uint64_t gap_points;     /* told in gap records that are at the server */
         uint64_t rejected_points;
         uint64_t stored_last;    /* rows up to it stand in the store or were never put there; 0: none */
