@@ -70,11 +70,7 @@ class Run:
         self.out = os.path.join(self.share, 'out')
         self.console = os.path.join(folder, 'console')
         self.notes = []
-        for path in (self.out, self.console):
-            if os.path.isdir(path):
-                shutil.rmtree(path)
-            elif os.path.exists(path):
-                os.unlink(path)
+        shutil.rmtree(self.out, ignore_errors=True)
         os.makedirs(self.out)
         with open(os.path.join(self.share, 'job'), 'w') as f:
             f.write('name=%s\nphase=%s\nseconds=%d\ndisk=%s\n' % (
