@@ -54,6 +54,10 @@ class Case:
         os.chmod(self.folder, 0o755)
         if not os.environ.get('TBAGENT_KEEP'):
             self.stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+        if os.access('/dev/shm', os.W_OK):      # folder/run is in memory, as /run is: a mapped file on a disk stalls its writer
+            memory = tempfile.mkdtemp(prefix='tbagent-run.', dir='/dev/shm')
+            os.symlink(memory, os.path.join(self.folder, 'run'))
+            self.stack.callback(shutil.rmtree, memory, ignore_errors=True)
 
     def run(self):
         """The TAP line, without number, and whether it failed."""
