@@ -260,7 +260,7 @@ static void expect_all_or_nothing(const RingFixture *f, pid_t child) {
         }
         if (!cannot) {
                 assert_int_equal(done, CHANGES);
-                assert_true(snapshots > 10 * CHANGES);
+                assert_true(snapshots > 3 * CHANGES); /* a record, a state, a generation each; wide stores make few of many */
         }
         print_message("# %lu instructions, %lu of them changed the file%s\n", steps, snapshots,
                       cannot ? ", and this machine does not step" : "");
