@@ -280,6 +280,7 @@ static void a_huge_file_is_left_out(_unused_ void **state) {
         s = begin();
         assert_int_equal(file_replace(test.runtime_file, huge, sizeof(huge), 0600), 1);
         plugin_state_free(s);
+        wait_for_store();
         tree_put(test.saved, "state", NULL);
         expect_next("");
         assert_int_equal(test.lines, 1);
