@@ -36,11 +36,12 @@ static void ring_done(Spool *s, uint64_t seq, const Row *row) {
 }
 
 static void told_done(Spool *s, const Record *r, RingLedger *ledger) {
-        GapTold *told = gaps_told_find(&s->gaps, r->seq);
+        GapTold *told;
         Gap gap;
 
         if (!(r->row.flags & ROW_GAP))
                 return;
+        told = gaps_told_find(&s->gaps, r->seq);
         if (gap_read(r->row.text, r->row.text_size, &gap) == 0)
                 ledger->gap_points += gap.points;
         if (told)
