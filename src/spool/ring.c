@@ -32,10 +32,13 @@
 
 #define SLOTS_MIN 256u
 #define HOLE UINT32_MAX
+#define DONE 0x80000000u /* of a slot: its record is marked so; offsets stay below */
 #define RECORD_SIZE_MIN ((RECORD_HEADER_SIZE + 2 + RECORD_ALIGN - 1) / RECORD_ALIGN * RECORD_ALIGN)
 
+_Static_assert(RING_SIZE_MAX / RECORD_ALIGN <= DONE && (HOLE & DONE), "an offset leaves the bit free");
+
 typedef struct Slot {
-        uint32_t at; /* in RECORD_ALIGN */
+        uint32_t at; /* in RECORD_ALIGN, maybe with DONE; or HOLE */
         uint32_t note;
 } Slot;
 
@@ -66,7 +69,7 @@ static bool is_hole(const Ring *r, uint64_t seq) {
 }
 
 static size_t offset_of(const Ring *r, uint64_t seq) {
-        return (size_t)slot_of(r, seq)->at * RECORD_ALIGN;
+        return (size_t)(slot_of(r, seq)->at & ~DONE) * RECORD_ALIGN;
 }
 
 static uint8_t *record_at(const Ring *r, size_t offset) {
@@ -111,26 +114,22 @@ static bool gap_is_right(const Ring *r, uint64_t seq, uint64_t skipped) {
         return (missing > 0 || skipped == 0) && (r->state.rows == 0 || missing <= skipped / RECORD_SIZE_MIN);
 }
 
-/* The number of the whole record at `from`, where it can be right. */
-static ssize_t walk_read(const Ring *r, const RingState *was, size_t from, size_t end, uint64_t skipped, uint64_t *ret_seq) {
-        Record record;
-        ssize_t size = record_read(record_at(r, from), end - from, &record);
+/* The whole record at `from`, where its number can be right. */
+static ssize_t walk_read(const Ring *r, const RingState *was, size_t from, size_t end, uint64_t skipped, Record *ret) {
+        ssize_t size = record_read(record_at(r, from), end - from, ret);
 
         if (size < 0)
                 return size;
-        if (record.seq < r->state.next || record.seq >= was->next)
+        if (ret->seq < r->state.next || ret->seq >= was->next)
                 return -EBADMSG;
-        if (!gap_is_right(r, record.seq, skipped))
-                return -EBADMSG;
-        *ret_seq = record.seq;
-        return size;
+        return gap_is_right(r, ret->seq, skipped) ? size : -EBADMSG;
 }
 
 /* Takes the records of one part up. skipped: bytes since the last whole record. */
 static int walk(Ring *r, const RingState *was, size_t from, size_t end, uint64_t *skipped) {
         while (from < end) {
-                uint64_t seq;
-                ssize_t size = walk_read(r, was, from, end, *skipped, &seq);
+                Record record;
+                ssize_t size = walk_read(r, was, from, end, *skipped, &record);
                 int e = 0;
 
                 if (size < 0) {
@@ -139,13 +138,13 @@ static int walk(Ring *r, const RingState *was, size_t from, size_t end, uint64_t
                         continue;
                 }
                 if (r->state.rows == 0) {
-                        r->state.first = r->state.next = seq;
+                        r->state.first = r->state.next = record.seq;
                         r->state.tail = from;
                 }
-                while (e == 0 && r->state.next < seq)
+                while (e == 0 && r->state.next < record.seq)
                         e = slot_push(r, HOLE);
                 if (e == 0)
-                        e = slot_push(r, (uint32_t)(from / RECORD_ALIGN));
+                        e = slot_push(r, (uint32_t)(from / RECORD_ALIGN) | (record.done ? DONE : 0));
                 if (e < 0)
                         return e;
                 r->state.rows++;
@@ -451,17 +450,21 @@ void ring_release(Ring *r, uint64_t last, const RingLedger *ledger, const RingCh
 int ring_read(const Ring *r, uint64_t seq, Record *ret) {
         size_t at;
 
-        if (seq < r->state.first || seq >= r->state.next || is_hole(r, seq))
+        if (!ring_has(r, seq))
                 return -ENOENT;
         at = offset_of(r, seq);
-        return record_read(record_at(r, at), r->file.size - at, ret) < 0 || ret->done ? -ENOENT : 0;
+        return record_read(record_at(r, at), r->file.size - at, ret) < 0 ? -ENOENT : 0;
+}
+
+bool ring_has(const Ring *r, uint64_t seq) {
+        return seq >= r->state.first && seq < r->state.next && !(slot_of(r, seq)->at & DONE); /* a hole has the bit, too */
 }
 
 void ring_set_done(Ring *r, uint64_t seq) {
-        Record record;
-
-        if (ring_read(r, seq, &record) == 0)
-                record_set_done(record_at(r, offset_of(r, seq)));
+        if (!ring_has(r, seq))
+                return;
+        record_set_done(record_at(r, offset_of(r, seq)));
+        slot_of(r, seq)->at |= DONE;
 }
 
 uint32_t *ring_note(Ring *r, uint64_t seq) {

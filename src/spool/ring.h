@@ -49,6 +49,7 @@ void ring_release(Ring *r, uint64_t last, const RingLedger *ledger, const RingCh
 
 /* 0: *ret borrows until the row is released; -ENOENT: not in the ring, damaged, or done with. */
 _must_check_ int ring_read(const Ring *r, uint64_t seq, Record *ret);
+bool ring_has(const Ring *r, uint64_t seq); /* it is there and not done with; damage since it was appended is not looked for */
 /* Its owner is done with the row: it cannot be read any more, and keeps its place until it is released. */
 void ring_set_done(Ring *r, uint64_t seq);
 /* 32 bits beside each number for the owner's use, 0 at first, borrowed until the next append; not kept in the file. NULL:
