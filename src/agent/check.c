@@ -123,7 +123,7 @@ static int print_member(void *userdata, const char *key, size_t key_size, const 
 
 static void print_row(void *userdata, const ConfigInstance *instance, const Row *row) {
         Once *o = userdata;
-        int64_t ms = (row->boottime_ns + o->offset_ns) / NSEC_PER_MSEC;
+        int64_t ms = row_ms(row->boottime_ns + o->offset_ns);
         time_t seconds = (time_t)(ms / 1000);
         struct tm tm;
         uint32_t points;

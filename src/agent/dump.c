@@ -43,10 +43,6 @@ static const char *flags_text(uint32_t flags, char out[static 5]) {
         return out;
 }
 
-static uint32_t row_points(const Row *row) {
-        return row->flags & (ROW_GAP | ROW_ESTIMATED) ? 0 : row->points;
-}
-
 /* ---- ring */
 
 /* As the server would get it; what is not JSON (a damaged plugin may have made it) as a string. */
@@ -68,12 +64,12 @@ static void print_text(const Row *row, int64_t offset_ms) {
 }
 
 static void print_row(const Record *r, const Era *era, const char *indent) {
-        int64_t ms = r->row.boottime_ns / NSEC_PER_MSEC + era->offset_ms;
+        int64_t ms = row_ms(r->row.boottime_ns) + era->offset_ms;
         char time[TIME_SIZE], flags[5];
 
         printf("%s%" PRIu64 " %s %" PRId64 " %.*s %s %" PRIu32 " ", indent, r->seq,
                 time_text(ms, era->quality != CLOCK_TRUSTED, time), ms, r->row.device_size ? (int)r->row.device_size : 1,
-                r->row.device_size ? r->row.device : "-", flags_text(r->row.flags, flags), row_points(&r->row));
+                r->row.device_size ? r->row.device : "-", flags_text(r->row.flags, flags), row_counted_points(&r->row));
         print_text(&r->row, era->offset_ms);
 }
 
@@ -104,7 +100,7 @@ int dump_ring(const char *path) {
         for (uint64_t seq = ring_first(ring); seq < ring_next(ring); seq++)
                 if (ring_read(ring, seq, &r) == 0) {
                         rows++;
-                        points += row_points(&r.row);
+                        points += row_counted_points(&r.row);
                 }
         l = ring_ledger(ring);
         printf("made=%" PRIu64 " acked=%" PRIu64 " dropped=%" PRIu64 " gap=%" PRIu64 " rejected=%" PRIu64 " rows=%" PRIu64
@@ -142,7 +138,7 @@ static void count_waiting(Sums *s, const SegmentBlock *b, const uint8_t *records
                 if (r.seq <= s->acked)
                         continue;
                 s->waiting_rows++;
-                s->waiting_points += row_points(&r.row);
+                s->waiting_points += row_counted_points(&r.row);
         }
 }
 
@@ -181,8 +177,8 @@ static void print_block(const SegmentBlock *b, const char *state, const uint8_t 
                 printf(" raw=%" PRIu32 " frame=%" PRIu32, b->raw_size, b->frame_size);
                 printf(" boot=%02x%02x%02x%02x offset_ms=%" PRId64, b->era.boot_id[0], b->era.boot_id[1], b->era.boot_id[2],
                         b->era.boot_id[3], b->era.offset_ms);
-                printf(" from=%s to=%s", time_text(b->from_ns / NSEC_PER_MSEC + b->era.offset_ms, estimated, from),
-                        time_text(b->to_ns / NSEC_PER_MSEC + b->era.offset_ms, estimated, to));
+                printf(" from=%s to=%s", time_text(row_ms(b->from_ns) + b->era.offset_ms, estimated, from),
+                        time_text(row_ms(b->to_ns) + b->era.offset_ms, estimated, to));
         }
         printf(" %s\n", state);
         for (size_t at = 0; records && at < b->raw_size;) {

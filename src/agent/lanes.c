@@ -15,9 +15,7 @@
 #include "spool/gap.h"
 
 int64_t lanes_row_ts(const SpoolRow *row) {
-        int64_t ns = row->row.boottime_ns;
-
-        return ns / NSEC_PER_MSEC - (ns % NSEC_PER_MSEC < 0) + row->offset_ms;
+        return row_ms(row->row.boottime_ns) + row->offset_ms;
 }
 
 static void note_strict(Lanes *l, const SpoolRow *row) {

@@ -28,6 +28,16 @@ typedef struct Row {
         size_t text_size;
 } Row;
 
+/* What is counted as made, acknowledged, dropped: gaps and time marks are not. */
+static inline uint32_t row_counted_points(const Row *row) {
+        return row->flags & (ROW_GAP | ROW_ESTIMATED) ? 0 : row->points;
+}
+
+/* The millisecond in which a time lies, also before boot. */
+static inline int64_t row_ms(int64_t boottime_ns) {
+        return boottime_ns / NSEC_PER_MSEC - (boottime_ns % NSEC_PER_MSEC < 0);
+}
+
 /* ---- writer: a growing text of at most ROW_TEXT_MAX. Behind it there is room for the longest member, so
  * that one is written first and judged then. */
 #define ROW_MEMBER_MAX (6 * (KEY_TEXT_MAX + VALUE_TEXT_MAX) + 8)

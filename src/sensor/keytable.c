@@ -10,6 +10,7 @@
  */
 #include <stdio.h>
 
+#include "model/row.h"
 #include "sensor/keytable.h"
 
 const char *const derived_suffix[_DERIVED_MAX] = { "_ok", "_min", "_max", "_mean", "_count" };
@@ -141,12 +142,6 @@ void keytable_reload(KeyTable *t) {
 
 /* ---- milliseconds */
 
-static int64_t floor_ms(int64_t ns) {
-        int64_t ms = ns / NSEC_PER_MSEC;
-
-        return ns % NSEC_PER_MSEC < 0 ? ms - 1 : ms;
-}
-
 static bool ms_taken(const Key *k, int64_t ms) {
         int64_t back;
 
@@ -185,7 +180,7 @@ static void ms_take(Key *k, int64_t ms) {
 }
 
 bool keys_place(Key *const *keys, size_t n_keys, int most, int64_t *time_ns) {
-        int64_t wanted = floor_ms(*time_ns), ms = wanted;
+        int64_t wanted = row_ms(*time_ns), ms = wanted;
 
         for (size_t i = 0; i < n_keys;) {
                 if (!ms_taken(keys[i], ms)) {

@@ -60,18 +60,17 @@ static int index_rows(BacklogBlock *b, uint32_t room, uint64_t position) {
         return 0;
 }
 
-int backlog_load(Backlog *b, const StoreBlock *block, uint64_t position) {
+int backlog_load(Backlog *b, StoreBlock *block, uint64_t position) {
         _cleanup_(block_freep) BacklogBlock *n = calloc(1, sizeof(*n));
         int r;
 
         if (!n)
                 return -ENOMEM;
         *n = (BacklogBlock){ .first = block->first, .last = block->last, .era = block->era, .size = block->size };
-        n->records = malloc(MAX(block->size, (size_t)1));
         n->rows = calloc(MAX(block->rows, 1u), sizeof(*n->rows));
-        if (!n->records || !n->rows)
+        if (!n->rows)
                 return -ENOMEM;
-        memcpy(n->records, block->records, block->size);
+        n->records = store_block_take(block);
         r = index_rows(n, block->rows, MAX(position, b->tail ? b->tail->last : 0));
         b->loaded = MAX(b->loaded, block->last);
         b->bytes += n->size;
@@ -102,10 +101,10 @@ static bool give(const BacklogBlock *b, uint32_t i, Record *ret, Era *ret_era) {
         return record_read(b->records + b->rows[i].offset, b->size - b->rows[i].offset, ret) > 0;
 }
 
-bool backlog_find(const Backlog *b, uint64_t from, const Ahead *ahead, Record *ret, Era *ret_era) {
+bool backlog_find(const Backlog *b, uint64_t from, const RowSet *ahead, Record *ret, Era *ret_era) {
         for (const BacklogBlock *block = b->head; block; block = block->next)
                 for (uint32_t i = block->last < from ? block->n : first_from(block, from); i < block->n; i++)
-                        if (!ahead_has(ahead, block->rows[i].seq))
+                        if (!rowset_has(ahead, block->rows[i].seq))
                                 return give(block, i, ret, ret_era);
         return false;
 }
@@ -120,11 +119,11 @@ bool backlog_get(const Backlog *b, uint64_t seq, Record *ret, Era *ret_era) {
         return false;
 }
 
-uint64_t backlog_advance(Backlog *b, uint64_t position, const Ahead *ahead) {
+uint64_t backlog_advance(Backlog *b, uint64_t position, const RowSet *ahead) {
         while (b->head) {
                 BacklogBlock *block = b->head;
 
-                for (; block->passed < block->n && ahead_has(ahead, block->rows[block->passed].seq); block->passed++)
+                for (; block->passed < block->n && rowset_has(ahead, block->rows[block->passed].seq); block->passed++)
                         position = MAX(position, block->rows[block->passed].seq);
                 if (block->passed < block->n)
                         break;

@@ -11,12 +11,9 @@ void spool_sent(Spool *s, uint64_t last) {
 }
 
 void spool_unsent(Spool *s) {
-        LimboRow row;
-
         s->sent = 0;
-        while (limbo_take(&s->limbo, 0, UINT64_MAX, &row))
-                if (row.evicted && !spool_is_moving(s, row.seq))
-                        s->limbo_points -= row.points;
+        rowset_done(&s->limbo);
+        s->limbo_points = 0;
         for (size_t i = 0; i < GAPS_TOLD_MAX; i++) {
                 GapTold *told = &s->gaps.told[i];
 
@@ -31,7 +28,7 @@ void spool_unsent(Spool *s) {
 static void ring_done(Spool *s, uint64_t seq, const Row *row) {
         spool_count_live(s, row, -1);
         if (spool_is_moving(s, seq))
-                (void)ahead_add(&s->move.done, seq, spool_points(row));
+                (void)rowset_add(&s->move.done, (RowSetRow){ seq, row_counted_points(row), false }, AHEAD_MAX);
         ring_set_done(s->ring, seq);
 }
 
@@ -54,7 +51,7 @@ static void ack_live(Spool *s, uint64_t first, uint64_t last, RingLedger *ledger
 
                 if (ring_read(s->ring, seq, &r) < 0)
                         continue;
-                ledger->acked_points += spool_points(&r.row);
+                ledger->acked_points += row_counted_points(&r.row);
                 told_done(s, &r, ledger);
                 ring_done(s, seq, &r.row);
         }
@@ -65,14 +62,14 @@ static void ack_backlog(Spool *s, uint64_t first, uint64_t last, RingLedger *led
         Era era;
 
         for (uint64_t seq = first; backlog_find(&s->backlog, seq, &s->ahead, &r, &era) && r.seq <= last; seq = r.seq + 1)
-                if (ahead_add(&s->ahead, r.seq, spool_points(&r.row))) {
-                        ledger->acked_points += spool_points(&r.row);
+                if (rowset_add(&s->ahead, (RowSetRow){ r.seq, row_counted_points(&r.row), false }, AHEAD_MAX)) {
+                        ledger->acked_points += row_counted_points(&r.row);
                         told_done(s, &r, ledger);
                 }
 }
 
 /* Evicted, and yet it arrived. */
-static void find_row(Spool *s, const LimboRow *row, RingLedger *ledger) {
+static void find_row(Spool *s, const RowSetRow *row, RingLedger *ledger) {
         if (spool_is_moving(s, row->seq))
                 ledger->unsure_points -= MIN((uint64_t)row->points, ledger->unsure_points);
         else
@@ -93,19 +90,19 @@ static void told_limbo(Spool *s, uint64_t seq, RingLedger *ledger) {
 }
 
 static void ack_limbo(Spool *s, uint64_t first, uint64_t last, RingLedger *ledger) {
-        LimboRow row;
+        for (size_t i = rowset_find(&s->limbo, first); i < s->limbo.n && s->limbo.rows[i].seq <= last; i++) {
+                RowSetRow row = s->limbo.rows[i];
 
-        while (limbo_take(&s->limbo, first, last, &row)) {
                 if (row.evicted && row.points > 0)
                         find_row(s, &row, ledger);
                 if (spool_is_moving(s, row.seq))
-                        (void)ahead_add(&s->move.done, row.seq, row.points);
-                if (row.seq <= ledger->stored_last && row.seq > ledger->stored_acked &&
-                    !ahead_add(&s->ahead, row.seq, row.points))
+                        (void)rowset_add(&s->move.done, row, AHEAD_MAX);
+                if (row.seq <= ledger->stored_last && row.seq > ledger->stored_acked && !rowset_add(&s->ahead, row, AHEAD_MAX))
                         continue; /* it is sent once more */
                 ledger->acked_points += row.points;
                 told_limbo(s, row.seq, ledger);
         }
+        (void)rowset_take(&s->limbo, first, last);
 }
 
 void spool_ack(Spool *s, uint64_t first, uint64_t last) {
@@ -115,7 +112,7 @@ void spool_ack(Spool *s, uint64_t first, uint64_t last) {
         if (first <= ledger.stored_last)
                 ack_backlog(s, first, last, &ledger);
         ack_live(s, first, last, &ledger);
-        ring_release(s->ring, 0, &ledger, NULL);
+        spool_commit(s, &ledger);
         spool_release_prefix(s);
         spool_advance(s);
 }
@@ -126,7 +123,7 @@ static int row_of(const Spool *s, uint64_t seq, Record *ret, Era *ret_era) {
                 *ret_era = *eras_at(s->ring, ret->era);
                 return 1;
         }
-        return !ahead_has(&s->ahead, seq) && backlog_get(&s->backlog, seq, ret, ret_era) ? 2 : 0;
+        return !rowset_has(&s->ahead, seq) && backlog_get(&s->backlog, seq, ret, ret_era) ? 2 : 0;
 }
 
 /* Done with row seq without its being at the server. */
@@ -134,7 +131,7 @@ static void give_up(Spool *s, const Record *r, int where) {
         if (where == 1)
                 ring_done(s, r->seq, &r->row);
         else
-                (void)ahead_add(&s->ahead, r->seq, spool_points(&r->row));
+                (void)rowset_add(&s->ahead, (RowSetRow){ r->seq, row_counted_points(&r->row), false }, AHEAD_MAX);
         spool_release_prefix(s);
         spool_advance(s);
 }
@@ -151,11 +148,11 @@ void spool_drop(Spool *s, uint64_t seq, const char *why) {
         told = gaps_told_find(&s->gaps, seq);
         if (told)
                 told->seq = 0; /* what cannot be told is not tried again for ever */
-        gap = (Gap){ .points = spool_points(&r.row), .from_ns = r.row.boottime_ns, .to_ns = r.row.boottime_ns };
+        gap = (Gap){ .points = row_counted_points(&r.row), .from_ns = r.row.boottime_ns, .to_ns = r.row.boottime_ns };
         if (where == 2) {
                 const Era *e = eras_resolve(s->ring, &era);
 
-                gap.from_ns = gap.to_ns = spool_boottime_ns(s, r.row.boottime_ns / NSEC_PER_MSEC + e->offset_ms);
+                gap.from_ns = gap.to_ns = spool_boottime_ns(s, row_ms(r.row.boottime_ns) + e->offset_ms);
         }
         snprintf(gap.why, sizeof(gap.why), "%s", why);
         spool_lose(s, &gap, 0, false);
@@ -169,7 +166,7 @@ static char *rejected_line(const Record *r, const Era *era, const char *why) {
         if (!line)
                 return NULL;
         p += sprintf(p, "{\"seq\":%llu,\"ts\":%lld,\"reason\":", (unsigned long long)r->seq,
-                     (long long)(r->row.boottime_ns / NSEC_PER_MSEC + era->offset_ms));
+                     (long long)(row_ms(r->row.boottime_ns) + era->offset_ms));
         p += json_quote(p, why, strlen(why));
         p += sprintf(p, json ? ",\"values\":" : ",\"text\":");
         if (json)
@@ -194,8 +191,8 @@ void spool_reject(Spool *s, uint64_t seq, const char *why) {
         if (line && s->store && store_append_line(s->store, "rejected.jsonl", line, REJECTED_MAX) < 0)
                 spool_notice(s, LOG_WARNING, "a rejected row could not be written to rejected.jsonl");
         ledger = *ring_ledger(s->ring);
-        ledger.rejected_points += spool_points(&r.row);
-        ring_release(s->ring, 0, &ledger, NULL);
+        ledger.rejected_points += row_counted_points(&r.row);
+        spool_commit(s, &ledger);
         give_up(s, &r, where);
 }
 

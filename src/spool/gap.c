@@ -29,10 +29,6 @@ int gap_read(const char *text, size_t size, Gap *ret) {
         return 0;
 }
 
-static int64_t to_ms(int64_t ns, int64_t offset_ms) {
-        return ns / NSEC_PER_MSEC - (ns % NSEC_PER_MSEC < 0) + offset_ms;
-}
-
 size_t gap_telemetry(char out[static GAP_TEXT_MAX], const Gap *g, int64_t offset_ms) {
         char why[6 * sizeof(g->why) + 2], instance[6 * sizeof(g->instance) + 2];
         int why_size = (int)json_quote(why, g->why, strlen(g->why));
@@ -41,6 +37,6 @@ size_t gap_telemetry(char out[static GAP_TEXT_MAX], const Gap *g, int64_t offset
         return (size_t)snprintf(out, GAP_TEXT_MAX,
                                 "{\"tbagent_gap\":{\"dropped\":%" PRIu64 ",\"from\":%" PRId64 ",\"to\":%" PRId64
                                 ",\"why\":%.*s,\"instance\":%.*s}}",
-                                g->points, to_ms(g->from_ns, offset_ms), to_ms(g->to_ns, offset_ms), why_size, why,
+                                g->points, row_ms(g->from_ns) + offset_ms, row_ms(g->to_ns) + offset_ms, why_size, why,
                                 instance_size, instance);
 }

@@ -6,11 +6,13 @@
 #include "spool/backlog.h"
 #include "spool/eras.h"
 #include "spool/gaps.h"
-#include "spool/limbo.h"
 #include "spool/move.h"
 #include "spool/ring.h"
+#include "spool/rowset.h"
 #include "spool/spool.h"
 
+#define AHEAD_MAX 32768
+#define LIMBO_MAX 16384 /* more than a window of batches holds */
 
 struct Spool {
         SpoolParams params;
@@ -21,8 +23,8 @@ struct Spool {
         Gaps gaps;
         int64_t gap_ns; /* time of the last gap row */
         Backlog backlog;
-        Ahead ahead;
-        Limbo limbo;
+        RowSet ahead; /* rows of the store that are done with before their turn: after a crash they are sent once more */
+        RowSet limbo; /* rows that left the ring, moved or evicted, on their way to the server: how it ended is known later */
         uint64_t limbo_points; /* of evicted rows in limbo: count as lost, but are not told yet */
         uint64_t sent; /* rows up to it may be on their way */
         struct {
@@ -38,10 +40,6 @@ struct Spool {
         uint64_t live_rows, live_bytes, live_points;
 };
 
-/* The rows of gaps and time marks are counted nowhere but in rows and bytes. */
-static inline uint32_t spool_points(const Row *row) {
-        return row->flags & (ROW_GAP | ROW_ESTIMATED) ? 0 : row->points;
-}
 static inline int64_t spool_now_ns(const Spool *s) {
         return (int64_t)loop_boottime(s->params.loop) * NSEC_PER_USEC;
 }
@@ -49,6 +47,8 @@ static inline int64_t spool_now_ns(const Spool *s) {
 /* ---- rows.c */
 void spool_notice(const Spool *s, int level, const char *text);
 void spool_tell_ready(const Spool *s);
+/* Made points but for those that are acknowledged: where each of them is. */
+uint64_t spool_not_acked(const Spool *s, const RingLedger *l);
 void spool_count_live(Spool *s, const Row *row, int by);
 /* Counts a gap as dropped, to be told, while rows up to `release` leave the ring: one step. unsure: the store may have it. */
 void spool_lose(Spool *s, const Gap *gap, uint64_t release, bool unsure);
@@ -65,6 +65,7 @@ int64_t spool_boottime_ns(const Spool *s, int64_t ms);
 extern const StoreEvents spool_store_events;
 void spool_on_move_timer(void *userdata);
 bool spool_is_moving(const Spool *s, uint64_t seq);
+void spool_commit(Spool *s, const RingLedger *ledger); /* the ledger alone */
 void spool_arm_move(Spool *s);
 void spool_start_move(Spool *s);
 bool spool_is_half_full(const Spool *s);

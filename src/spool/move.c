@@ -94,6 +94,6 @@ int move_submit(Move *m, Store *store, uint64_t spare_first, uint64_t spare_last
 
 void move_end(Move *m) {
         blocks_free(m);
-        ahead_done(&m->done);
+        rowset_done(&m->done);
         *m = (Move){ 0 };
 }

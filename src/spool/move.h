@@ -3,7 +3,7 @@
  * they are durable. */
 #pragma once
 
-#include "spool/ahead.h"
+#include "spool/rowset.h"
 #include "spool/store.h"
 
 typedef struct MoveBlocks MoveBlocks;
@@ -12,7 +12,7 @@ typedef struct Move {
         bool running; /* submitted, not yet answered */
         uint64_t first, last; /* numbers; of the rows between them those that were live at the start */
         uint64_t rows, points;
-        Ahead done; /* acknowledged or given up since */
+        RowSet done; /* acknowledged or given up since */
         MoveBlocks *blocks; /* while they are built */
 } Move;
 

@@ -23,7 +23,7 @@ static usec_t oldest_age(const Spool *s) {
         return note ? (spool_note_now(s) - *note) * USEC_PER_MSEC : 0;
 }
 
-static void commit(Spool *s, const RingLedger *ledger) {
+void spool_commit(Spool *s, const RingLedger *ledger) {
         ring_release(s->ring, 0, ledger, NULL);
 }
 
@@ -45,7 +45,7 @@ static int gather(Spool *s) {
 
                 if (ring_read(s->ring, seq, &r) < 0)
                         continue;
-                got = move_add(&s->move, seq, &r.row, eras_resolve(s->ring, eras_at(s->ring, r.era)), spool_points(&r.row));
+                got = move_add(&s->move, seq, &r.row, eras_resolve(s->ring, eras_at(s->ring, r.era)), row_counted_points(&r.row));
                 if (got <= 0)
                         return got;
         }
@@ -77,7 +77,7 @@ void spool_start_move(Spool *s) {
         }
         ledger = *ring_ledger(s->ring);
         ledger.moving_last = s->move.last;
-        commit(s, &ledger);
+        spool_commit(s, &ledger);
 }
 
 void spool_on_move_timer(void *userdata) {
@@ -97,8 +97,8 @@ static void leave_ring(Spool *s, uint64_t last, const RingLedger *ledger) {
                 if (ring_read(s->ring, seq, &r) < 0)
                         continue;
                 spool_count_live(s, &r.row, -1);
-                if (seq <= s->sent)
-                        (void)limbo_add(&s->limbo, seq, spool_points(&r.row), false); /* no room: it is sent once more */
+                if (seq <= s->sent) /* without room there it is sent once more */
+                        (void)rowset_add(&s->limbo, (RowSetRow){ seq, row_counted_points(&r.row), false }, LIMBO_MAX);
         }
         ring_release(s->ring, MIN(last, ring_next(s->ring) - 1), ledger, NULL);
         spool_release_prefix(s);
@@ -112,14 +112,14 @@ static void settle_unsure(Spool *s, uint64_t safe, RingLedger *ledger) {
         if (safe > 0)
                 spool_find(s, &spool_queue_full, safe, ledger);
         else
-                commit(s, ledger);
+                spool_commit(s, ledger);
 }
 
 /* What was evicted while it moved. */
 static void settle_evicted(Spool *s, bool safe, RingLedger *ledger) {
         settle_unsure(s, safe ? ledger->unsure_points : 0, ledger);
         for (size_t i = 0; i < s->limbo.n; i++) {
-                LimboRow *row = &s->limbo.rows[i];
+                RowSetRow *row = &s->limbo.rows[i];
 
                 if (row->evicted && spool_is_moving(s, row->seq)) {
                         row->evicted = !safe;
@@ -144,7 +144,7 @@ static void moved(Spool *s, RingLedger *ledger) {
         ledger->stored_rows += s->move.rows;
         ledger->stored_points += s->move.points;
         for (size_t i = 0; i < s->move.done.n; i++)
-                if (!ahead_add(&s->ahead, s->move.done.rows[i].seq, s->move.done.rows[i].points))
+                if (!rowset_add(&s->ahead, s->move.done.rows[i], AHEAD_MAX))
                         ledger->acked_points -= s->move.done.rows[i].points;
         settle_evicted(s, true, ledger);
         leave_ring(s, s->move.last, ledger);
@@ -186,15 +186,14 @@ static void settle_missing(Spool *s, const StoreFound *found) {
         ledger.stored_points = found->points + found->damaged_points;
         ledger.stored_rows = found->rows + found->damaged_rows;
         ledger.stored_last = MAX(ledger.stored_last, found->last);
-        commit(s, &ledger);
+        spool_commit(s, &ledger);
         spool_lose(s, &gap, 0, false);
 }
 
 /* A commit that was durable just before a crash, and is found now: its rows were evicted since, or were acknowledged. */
 static void settle_found(Spool *s, uint64_t last) {
         RingLedger ledger = *ring_ledger(s->ring);
-        uint64_t there = ledger.acked_points + ledger.dropped_points + ledger.rejected_points + ledger.discarded_points +
-                         ledger.stored_points + s->live_points;
+        uint64_t there = ledger.acked_points + spool_not_acked(s, &ledger);
         uint64_t twice = there > ledger.made_points ? there - ledger.made_points : 0;
         uint64_t safe = last >= ledger.moving_last ? MIN(ledger.unsure_points, twice) : 0;
 
@@ -213,7 +212,7 @@ static void on_opened(void *userdata, const StoreFound *found) {
                 ledger.stored_last = found->last;
                 ledger.stored_rows = found->rows + found->damaged_rows;
                 ledger.stored_points = found->points + found->damaged_points;
-                commit(s, &ledger);
+                spool_commit(s, &ledger);
         }
         s->opened = true;
         leave_ring(s, found->last, NULL);
@@ -228,14 +227,14 @@ static void on_opened(void *userdata, const StoreFound *found) {
 
 static void set_position(Spool *s, uint64_t position) {
         RingLedger ledger = *ring_ledger(s->ring);
-        AheadTaken taken = ahead_take(&s->ahead, 0, position);
+        RowSetTaken taken = rowset_take(&s->ahead, 0, position);
 
         if (position <= ledger.stored_acked)
                 return;
         ledger.stored_acked = position;
         ledger.stored_rows -= MIN(taken.rows, ledger.stored_rows);
         ledger.stored_points -= MIN(taken.points, ledger.stored_points);
-        commit(s, &ledger);
+        spool_commit(s, &ledger);
         store_acked(s->store, position);
 }
 
@@ -275,7 +274,7 @@ static void nothing_more(Spool *s) {
         set_position(s, s->reading.to);
         ledger = *ring_ledger(s->ring);
         ledger.stored_rows = ledger.stored_points = 0;
-        ring_release(s->ring, 0, &ledger, NULL);
+        spool_commit(s, &ledger);
         spool_lose(s, &gap, 0, false);
 }
 
@@ -301,7 +300,7 @@ static void on_block(void *userdata, StoreBlock *block) {
 static void on_lost(void *userdata, uint64_t first, uint64_t last, uint64_t rows, uint64_t points, int64_t from_ms,
                     int64_t to_ms, const char *why) {
         Spool *s = userdata;
-        AheadTaken done = ahead_take(&s->ahead, first, last);
+        RowSetTaken done = rowset_take(&s->ahead, first, last);
         RingLedger ledger = *ring_ledger(s->ring);
         Gap gap = { .points = points - MIN(done.points, points), .from_ns = spool_boottime_ns(s, from_ms),
                     .to_ns = spool_boottime_ns(s, to_ms) };
@@ -310,7 +309,7 @@ static void on_lost(void *userdata, uint64_t first, uint64_t last, uint64_t rows
         backlog_forget(&s->backlog, first, last);
         ledger.stored_rows -= MIN(rows, ledger.stored_rows);
         ledger.stored_points -= MIN(points, ledger.stored_points);
-        commit(s, &ledger);
+        spool_commit(s, &ledger);
         spool_lose(s, &gap, 0, false);
         spool_tell_ready(s);
 }

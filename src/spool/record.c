@@ -113,5 +113,5 @@ uint32_t record_points(const uint8_t *data) {
         RecordHead head;
 
         memcpy(&head, data, sizeof(head));
-        return head.flags & (ROW_GAP | ROW_ESTIMATED) ? 0 : le32toh(head.points);
+        return row_counted_points(&(Row){ .flags = head.flags, .points = le32toh(head.points) });
 }

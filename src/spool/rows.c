@@ -41,14 +41,25 @@ void spool_tell_ready(const Spool *s) {
 void spool_count_live(Spool *s, const Row *row, int by) {
         s->live_rows += (uint64_t)(int64_t)by;
         s->live_bytes += (uint64_t)((int64_t)by * (int64_t)record_size(row));
-        if (!(row->flags & (ROW_GAP | ROW_ESTIMATED)))
-                s->live_points += (uint64_t)((int64_t)by * (int64_t)row->points);
+        s->live_points += (uint64_t)((int64_t)by * (int64_t)row_counted_points(row));
+}
+
+/* One step: the cell, the ledger (NULL: as it is), and rows up to `release` leave the ring. */
+static void change_gap(Spool *s, uint64_t release, const RingLedger *ledger, const RingChange *change) {
+        ring_release(s->ring, release, ledger, change);
+        gaps_changed(&s->gaps, s->ring);
+}
+
+static void add_gap(Spool *s, const Gap *gap, uint64_t release, const RingLedger *ledger) {
+        RingChange change;
+        Gap value;
+
+        gaps_add(s->ring, gap, &value, &change);
+        change_gap(s, release, ledger, &change);
 }
 
 void spool_lose(Spool *s, const Gap *gap, uint64_t release, bool unsure) {
         RingLedger ledger = *ring_ledger(s->ring);
-        RingChange change;
-        Gap value;
 
         if (gap->points == 0 || s->params.discard) {
                 ring_release(s->ring, release, NULL, NULL);
@@ -56,22 +67,17 @@ void spool_lose(Spool *s, const Gap *gap, uint64_t release, bool unsure) {
         }
         ledger.dropped_points += gap->points;
         ledger.unsure_points += unsure ? gap->points : 0;
-        gaps_add(s->ring, gap, &value, &change);
-        ring_release(s->ring, release, &ledger, &change);
-        gaps_changed(&s->gaps, s->ring);
+        add_gap(s, gap, release, &ledger);
 }
 
 void spool_record_gap(Spool *s, const char *instance, const char *why, uint64_t points, int64_t from_ns, int64_t to_ns) {
-        Gap gap = { .points = points, .from_ns = from_ns, .to_ns = to_ns }, value;
-        RingChange change;
+        Gap gap = { .points = points, .from_ns = from_ns, .to_ns = to_ns };
 
         if (points == 0 || s->params.discard)
                 return;
         snprintf(gap.why, sizeof(gap.why), "%s", why);
         snprintf(gap.instance, sizeof(gap.instance), "%s", instance);
-        gaps_add(s->ring, &gap, &value, &change);
-        ring_release(s->ring, 0, NULL, &change);
-        gaps_changed(&s->gaps, s->ring);
+        add_gap(s, &gap, 0, NULL);
 }
 
 void spool_find(Spool *s, const Gap *gap, uint64_t points, RingLedger *ledger) {
@@ -79,8 +85,7 @@ void spool_find(Spool *s, const Gap *gap, uint64_t points, RingLedger *ledger) {
         Gap value;
 
         gaps_take(s->ring, gap, points, &value, &change);
-        ring_release(s->ring, 0, ledger, &change);
-        gaps_changed(&s->gaps, s->ring);
+        change_gap(s, 0, ledger, &change);
 }
 
 /* ---- the ring */
@@ -89,7 +94,7 @@ void spool_release_prefix(Spool *s) {
         uint64_t first = ring_first(s->ring), seq = first;
         Record r;
 
-        while (seq < ring_next(s->ring) && ring_read(s->ring, seq, &r) < 0)
+        while (seq < ring_next(s->ring) && (!ring_has(s->ring, seq) || ring_read(s->ring, seq, &r) < 0))
                 seq++;
         if (seq > first)
                 ring_release(s->ring, seq - 1, NULL, NULL);
@@ -98,21 +103,18 @@ void spool_release_prefix(Spool *s) {
 /* What a gap row told is to be told again; where it is on its way, or moving, that may be taken back. */
 static void evict_gap(Spool *s, uint64_t seq, const Row *row) {
         GapTold *told = gaps_told_find(&s->gaps, seq);
-        RingChange change;
-        Gap gap, value;
+        Gap gap;
 
         if (gap_read(row->text, row->text_size, &gap) < 0)
                 gap = (Gap){ .why = "unknown" };
-        gaps_add(s->ring, &gap, &value, &change);
-        ring_release(s->ring, seq, NULL, &change);
-        gaps_changed(&s->gaps, s->ring);
+        add_gap(s, &gap, seq, NULL);
         if (!told)
                 return;
         told->again = seq <= s->sent || spool_is_moving(s, seq);
         if (!told->again)
                 told->seq = 0;
         else if (seq <= s->sent)
-                (void)limbo_add(&s->limbo, seq, 0, true);
+                (void)rowset_add(&s->limbo, (RowSetRow){ seq, 0, true }, LIMBO_MAX);
 }
 
 /* It counts as lost at once, so that a crash cannot forget it, and is found again when it turns out to be safe. */
@@ -120,9 +122,10 @@ static void evict_row(Spool *s, uint64_t seq, const Row *row) {
         bool unsure = seq <= ring_ledger(s->ring)->moving_last; /* in this life or, until the store has opened, in the last */
         Gap gap = spool_queue_full;
 
-        gap.points = spool_points(row);
+        gap.points = row_counted_points(row);
         gap.from_ns = gap.to_ns = row->boottime_ns;
-        if (seq <= s->sent && (!unsure || s->opened) && limbo_add(&s->limbo, seq, (uint32_t)gap.points, true) && !unsure)
+        if (seq <= s->sent && (!unsure || s->opened) &&
+            rowset_add(&s->limbo, (RowSetRow){ seq, (uint32_t)gap.points, true }, LIMBO_MAX) && !unsure)
                 s->limbo_points += gap.points;
         spool_lose(s, &gap, seq, unsure);
 }
@@ -144,7 +147,7 @@ static void evict_oldest(Spool *s) {
         }
         spool_count_live(s, &r.row, -1);
         if (s->params.discard)
-                discard(s, seq, spool_points(&r.row));
+                discard(s, seq, row_counted_points(&r.row));
         else if (r.row.flags & ROW_GAP)
                 evict_gap(s, seq, &r.row);
         else
@@ -187,14 +190,16 @@ static void count_kept(Spool *s) {
         }
 }
 
+uint64_t spool_not_acked(const Spool *s, const RingLedger *l) {
+        return l->dropped_points + l->rejected_points + l->discarded_points + l->stored_points + s->live_points;
+}
+
 /* A crash in the middle of an acknowledgement: what is nowhere any more arrived; what was ahead in the store waits again. */
 static void count_acked(Spool *s) {
         RingLedger ledger = *ring_ledger(s->ring);
-        uint64_t rest = ledger.dropped_points + ledger.rejected_points + ledger.discarded_points + ledger.stored_points +
-                        s->live_points;
 
-        ledger.acked_points = ledger.made_points - MIN(rest, ledger.made_points);
-        ring_release(s->ring, 0, &ledger, NULL);
+        ledger.acked_points = ledger.made_points - MIN(spool_not_acked(s, &ledger), ledger.made_points);
+        spool_commit(s, &ledger);
 }
 
 static int open_ring(Spool *s) {
@@ -272,15 +277,11 @@ Spool *spool_free(Spool *s) {
         loop_timer_free(s->move_timer);
         move_end(&s->move);
         backlog_reset(&s->backlog);
-        ahead_done(&s->ahead);
-        limbo_done(&s->limbo);
+        rowset_done(&s->ahead);
+        rowset_done(&s->limbo);
         ring_free(s->ring);
         free(s);
         return NULL;
-}
-
-void spool_set_events(Spool *s, const SpoolEvents *events) {
-        s->params.events = *events;
 }
 
 void spool_set_discard(Spool *s, bool discard) {
@@ -305,7 +306,7 @@ static int append(Spool *s, const Row *row, const RingChange *change, uint64_t *
         while (!ring_fits(s->ring, row))
                 evict_oldest(s);
         ledger = *ring_ledger(s->ring);
-        ledger.made_points += spool_points(row);
+        ledger.made_points += row_counted_points(row);
         r = ring_append(s->ring, row, (uint32_t)ledger.era, &ledger, change, ret_seq);
         if (r < 0)
                 return r;
@@ -457,7 +458,7 @@ SpoolStats spool_stats(const Spool *s) {
         if (s->store)
                 stats.store = store_stats(s->store);
         if (s->live_rows > 0 && ring_read(s->ring, ring_first(s->ring), &r) == 0)
-                stats.oldest_ms = r.row.boottime_ns / NSEC_PER_MSEC + eras_resolve(s->ring, eras_at(s->ring, r.era))->offset_ms;
+                stats.oldest_ms = row_ms(r.row.boottime_ns) + eras_resolve(s->ring, eras_at(s->ring, r.era))->offset_ms;
         return stats;
 }
 

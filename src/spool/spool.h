@@ -61,7 +61,6 @@ _must_check_ int spool_new(Spool **ret, const SpoolParams *params);
 int spool_stop(Spool *s, usec_t wait);
 Spool *spool_free(Spool *s);
 DEFINE_CLEANUP(Spool *, spool_free)
-void spool_set_events(Spool *s, const SpoolEvents *events); /* who is told; NULL functions: nobody */
 void spool_set_discard(Spool *s, bool discard);
 void spool_set_times(Spool *s, usec_t batch_interval, usec_t store_after);
 

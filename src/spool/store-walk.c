@@ -51,8 +51,7 @@ static int above_in(const uint8_t *records, const SegmentBlock *b, uint64_t abov
                 if (r.seq > above)
                         break;
                 rows--;
-                if (!(r.row.flags & (ROW_GAP | ROW_ESTIMATED)))
-                        points -= MIN(points, (uint64_t)r.row.points);
+                points -= MIN(points, (uint64_t)row_counted_points(&r.row));
         }
         *ret_rows = rows;
         *ret_points = points;
@@ -82,8 +81,8 @@ int disk_above(int fd, const SegmentBlock *b, uint64_t above, uint64_t *ret_rows
 void disk_times(Disk *d, const SegmentBlock *b, int64_t *ret_from_ms, int64_t *ret_to_ms) {
         uint64_t offset_ms = (uint64_t)disk_resolve_era(d, &b->era).offset_ms;
 
-        *ret_from_ms = (int64_t)((uint64_t)(b->from_ns / NSEC_PER_MSEC) + offset_ms);
-        *ret_to_ms = (int64_t)((uint64_t)(b->to_ns / NSEC_PER_MSEC) + offset_ms);
+        *ret_from_ms = (int64_t)((uint64_t)row_ms(b->from_ns) + offset_ms);
+        *ret_to_ms = (int64_t)((uint64_t)row_ms(b->to_ns) + offset_ms);
 }
 
 static void tally_block(Disk *d, int fd, const SegmentBlock *b, uint64_t above, Tally *t) {
