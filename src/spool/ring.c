@@ -35,7 +35,7 @@
 #define DONE 0x80000000u /* of a slot: its record is marked so; offsets stay below */
 #define RECORD_SIZE_MIN ((RECORD_HEADER_SIZE + 2 + RECORD_ALIGN - 1) / RECORD_ALIGN * RECORD_ALIGN)
 
-_Static_assert(RING_SIZE_MAX / RECORD_ALIGN <= DONE && (HOLE & DONE), "an offset leaves the bit free");
+_Static_assert(RING_SIZE_MAX / RECORD_ALIGN <= DONE && (HOLE & DONE) != 0, "an offset leaves the bit free");
 
 typedef struct Slot {
         uint32_t at; /* in RECORD_ALIGN, maybe with DONE; or HOLE */
