@@ -87,8 +87,8 @@ static int take_row(Spool *spool, Door *d, Row *row, int64_t now_ns) {
         return append_own_part(spool, d, row);
 }
 
-IntakeResult intake_rows(Spool *spool, Keys *keys, unsigned owner, const char *instance, int64_t now_ns, const uint8_t *data,
-                         size_t size) {
+static IntakeResult take_rows(Spool *spool, Keys *keys, unsigned owner, const char *instance, int64_t now_ns, const uint8_t *data,
+                              size_t size) {
         IntakeResult result = { 0 };
         Door door = { .keys = keys, .owner = owner, .result = &result };
 
@@ -116,6 +116,16 @@ IntakeResult intake_rows(Spool *spool, Keys *keys, unsigned owner, const char *i
                 result.points += row.points;
                 result.immediate |= row.flags & ROW_IMMEDIATE;
         }
+        return result;
+}
+
+IntakeResult intake_rows(Spool *spool, Keys *keys, unsigned owner, const char *instance, int64_t now_ns, const uint8_t *data,
+                         size_t size) {
+        IntakeResult result;
+
+        spool_gather(spool, true); /* a frame is accepted as a whole */
+        result = take_rows(spool, keys, owner, instance, now_ns, data, size);
+        spool_gather(spool, false);
         return result;
 }
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An open-addressed hash table of key texts. Every value of every row passes keys_claim(), so a hit costs
- * one hash and one comparison and allocates nothing. Released entries keep their place with no owner
- * (linear probing must not break) and are taken over by the next claim of the same key; the table is
- * bounded by KEYS_MAX, because an exec script can make up keys without end.
+ * Every value of every row passes keys_claim(), so a hit costs one hash and one comparison and allocates
+ * nothing. Entries stand in order of their making, which is mostly the order in which they come again, and
+ * an open-addressed table of their numbers finds them: what is looked at lies close together. Released
+ * entries keep their place with no owner (linear probing must not break) and are taken over by the next
+ * claim of the same key; the table is bounded by KEYS_MAX, because an exec script can make up keys without end.
  */
 #include <stdio.h>
 
@@ -12,9 +13,8 @@
 #define NOBODY UINT32_MAX
 
 typedef struct Entry {
-        char *key; /* NULL: free */
-        size_t size;
-        uint32_t hash;
+        char *key;
+        uint32_t size;
         uint32_t owner;
         uint32_t reserved_for; /* owner of the instance that KEYS_AGENT tells of */
         char *generated_from;
@@ -22,10 +22,16 @@ typedef struct Entry {
         unsigned line;
 } Entry;
 
+typedef struct Slot {
+        uint32_t hash;
+        uint32_t entry; /* its number, from 1; 0: free */
+} Slot;
+
 struct Keys {
-        Entry *entries;
-        size_t size; /* power of two */
-        size_t used;
+        Entry *entries; /* room for half as many as there are slots */
+        size_t n;
+        Slot *slots;
+        size_t n_slots; /* power of two */
 };
 
 static const char *const told_suffixes[] = { "_ok", "_time" };
@@ -39,19 +45,6 @@ static uint32_t hash_key(const char *key, size_t size) {
         return h;
 }
 
-int keys_new(Keys **ret) {
-        _cleanup_(keys_freep) Keys *k = calloc(1, sizeof(*k));
-
-        if (!k)
-                return -ENOMEM;
-        k->size = 256;
-        k->entries = calloc(k->size, sizeof(Entry));
-        if (!k->entries)
-                return -ENOMEM;
-        *ret = TAKE_PTR(k);
-        return 0;
-}
-
 static void entry_clear(Entry *e) {
         free(e->generated_from);
         free(e->file);
@@ -61,71 +54,90 @@ static void entry_clear(Entry *e) {
         e->owner = NOBODY;
 }
 
+/* The slot of key, or the free one where it belongs. */
+static Slot *find(const Keys *k, const char *key, size_t size, uint32_t hash) {
+        for (size_t i = hash & (k->n_slots - 1);; i = (i + 1) & (k->n_slots - 1)) {
+                Slot *s = &k->slots[i];
+                const Entry *e;
+
+                if (s->entry == 0)
+                        return s;
+                e = &k->entries[s->entry - 1];
+                if (s->hash == hash && e->size == size && memcmp(e->key, key, size) == 0)
+                        return s;
+        }
+}
+
+static int grow(Keys *k, size_t n_slots) {
+        Slot *slots = calloc(n_slots, sizeof(*slots));
+        Entry *entries = realloc(k->entries, n_slots / 2 * sizeof(*entries));
+
+        if (entries)
+                k->entries = entries;
+        if (!slots || !entries) {
+                free(slots);
+                return -ENOMEM;
+        }
+        for (size_t i = 0; i < k->n_slots; i++)
+                if (k->slots[i].entry > 0) {
+                        size_t to = k->slots[i].hash & (n_slots - 1);
+
+                        while (slots[to].entry > 0)
+                                to = (to + 1) & (n_slots - 1);
+                        slots[to] = k->slots[i];
+                }
+        free(k->slots);
+        k->slots = slots;
+        k->n_slots = n_slots;
+        return 0;
+}
+
+int keys_new(Keys **ret) {
+        _cleanup_(keys_freep) Keys *k = calloc(1, sizeof(*k));
+
+        if (!k || grow(k, 256) < 0)
+                return -ENOMEM;
+        *ret = TAKE_PTR(k);
+        return 0;
+}
+
 Keys *keys_free(Keys *k) {
         if (!k)
                 return NULL;
-        for (size_t i = 0; k->entries && i < k->size; i++) {
+        for (size_t i = 0; i < k->n; i++) {
                 free(k->entries[i].key);
-                free(k->entries[i].generated_from);
-                free(k->entries[i].file);
+                entry_clear(&k->entries[i]);
         }
         free(k->entries);
+        free(k->slots);
         free(k);
         return NULL;
 }
 
-/* The entry of key, or the free place where it belongs. */
-static Entry *find(const Keys *k, const char *key, size_t size, uint32_t hash) {
-        for (size_t i = hash & (k->size - 1);; i = (i + 1) & (k->size - 1)) {
-                Entry *e = &k->entries[i];
-                if (!e->key || (e->hash == hash && e->size == size && memcmp(e->key, key, size) == 0))
-                        return e;
-        }
-}
-
-static int grow(Keys *k) {
-        Keys bigger = { .size = k->size * 2, .used = k->used };
-
-        bigger.entries = calloc(bigger.size, sizeof(Entry));
-        if (!bigger.entries)
-                return -ENOMEM;
-        for (size_t i = 0; i < k->size; i++) {
-                Entry *e = &k->entries[i];
-                if (e->key)
-                        *find(&bigger, e->key, e->size, e->hash) = *e;
-        }
-        free(k->entries);
-        *k = bigger;
-        return 0;
-}
-
 static int add(Keys *k, const char *key, size_t size, uint32_t hash, Entry **ret) {
-        Entry *e;
+        char *copy;
 
-        if (k->used >= KEYS_MAX)
+        if (k->n >= KEYS_MAX)
                 return -ENOSPC;
-        if (k->used * 2 >= k->size && grow(k) < 0)
+        if (k->n * 2 >= k->n_slots && grow(k, k->n_slots * 2) < 0)
                 return -ENOMEM;
-        e = find(k, key, size, hash);
-        e->key = strndup(key, size);
-        if (!e->key)
+        copy = strndup(key, size);
+        if (!copy)
                 return -ENOMEM;
-        e->size = size;
-        e->hash = hash;
-        e->owner = NOBODY;
-        k->used++;
-        *ret = e;
+        k->entries[k->n] = (Entry){ .key = copy, .size = (uint32_t)size, .owner = NOBODY };
+        *ret = &k->entries[k->n++];
+        *find(k, key, size, hash) = (Slot){ .hash = hash, .entry = (uint32_t)k->n };
         return 0;
 }
 
-/* The entry of key, one without an owner where there was none. */
+/* The entry of key, one without an owner where there was none; borrowed until the next one is made. */
 static int obtain(Keys *k, const char *key, size_t size, Entry **ret) {
         uint32_t hash = hash_key(key, size);
-        Entry *e = find(k, key, size, hash);
+        const Slot *s = find(k, key, size, hash);
 
-        if (!e->key)
+        if (s->entry == 0)
                 return add(k, key, size, hash, ret);
-        *ret = e;
+        *ret = &k->entries[s->entry - 1];
         return 0;
 }
 
@@ -198,12 +210,16 @@ int keys_reserve(Keys *k, const char *instance, unsigned owner, const char *file
         int r = 0;
 
         for (size_t i = 0; i < ELEMENTS(told_suffixes); i++) {
+                const Slot *s;
                 const Entry *e;
 
                 if (snprintf(key[i], sizeof(key[i]), "%s%s", instance, told_suffixes[i]) >= (int)sizeof(key[i]))
                         return -E2BIG;
-                e = find(k, key[i], strlen(key[i]), hash_key(key[i], strlen(key[i])));
-                if (!e->key || e->owner == NOBODY || !e->file)
+                s = find(k, key[i], strlen(key[i]), hash_key(key[i], strlen(key[i])));
+                if (s->entry == 0)
+                        continue;
+                e = &k->entries[s->entry - 1];
+                if (e->owner == NOBODY || !e->file)
                         continue;
                 *ret = (KeysConflict){ e->key, e->generated_from, e->owner, e->file, e->line };
                 return 1;
@@ -225,9 +241,9 @@ char *keys_conflict_text(const KeysConflict *c, char *out, size_t size) {
 }
 
 void keys_release(Keys *k, unsigned owner) {
-        for (size_t i = 0; i < k->size; i++) {
+        for (size_t i = 0; i < k->n; i++) {
                 Entry *e = &k->entries[i];
-                if (e->key && (e->owner == KEYS_AGENT ? e->reserved_for : e->owner) == owner)
+                if ((e->owner == KEYS_AGENT ? e->reserved_for : e->owner) == owner)
                         entry_clear(e);
         }
 }

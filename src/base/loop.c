@@ -46,7 +46,7 @@ struct Loop {
         int exit_code;
 
         int schedstat_fd;
-        usec_t longest_turn;
+        usec_t turn_start, longest_turn;
         uint64_t turns;
 
         bool simulated;
@@ -112,6 +112,7 @@ int loop_new(Loop **ret) {
                 return -ENOMEM;
         loop->deferred_end = &loop->deferred;
         loop->step_fd = -EBADF;
+        loop->turn_start = clock_usec(CLOCK_MONOTONIC);
         loop->schedstat_fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC); /* or do without */
 
         r = signal_block(SIGCHLD);
@@ -217,10 +218,11 @@ static uint64_t run_delay(const Loop *loop) {
         return strtoull(end, NULL, 10);
 }
 
-static Turn turn_begin(const Loop *loop) {
+static Turn turn_begin(Loop *loop) {
         uint64_t delay = run_delay(loop);
 
-        return (Turn){ clock_usec(CLOCK_MONOTONIC), delay };
+        loop->turn_start = clock_usec(CLOCK_MONOTONIC);
+        return (Turn){ loop->turn_start, delay };
 }
 
 static void turn_end(Loop *loop, Turn turn) {
@@ -232,6 +234,10 @@ static void turn_end(Loop *loop, Turn turn) {
         delay = (run_delay(loop) - turn.delay_ns) / NSEC_PER_USEC;
         length -= MIN(delay, length);
         loop->longest_turn = MAX(loop->longest_turn, length);
+}
+
+usec_t loop_turn_start(const Loop *loop) {
+        return loop->simulated ? loop->monotonic : loop->turn_start;
 }
 
 usec_t loop_longest_turn(const Loop *loop) {

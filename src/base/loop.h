@@ -31,6 +31,9 @@ usec_t loop_monotonic(const Loop *loop);
 usec_t loop_boottime(const Loop *loop);
 usec_t loop_realtime(const Loop *loop);
 
+/* CLOCK_MONOTONIC when the handlers at hand began to run: what is stamped by the thousand need not ask the kernel. */
+usec_t loop_turn_start(const Loop *loop);
+
 /* Runs until loop_exit(); returns its code, or a negative errno. Real clock only. */
 _must_check_ int loop_run(Loop *loop);
 void loop_exit(Loop *loop, int code);

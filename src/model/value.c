@@ -90,13 +90,21 @@ static bool opens_markup(uint8_t next) {
         return (lower >= 'a' && lower <= 'z') || next == '/' || next == '!' || next == '?' || next >= 0x80;
 }
 
-static const char *key_fault(const char *key, size_t size) {
+static bool is_word(const char *key, size_t size) {
+        for (size_t i = 0; i < size; i++) {
+                uint8_t c = (uint8_t)key[i], lower = c | 0x20;
+
+                if (!((lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.'))
+                        return false;
+        }
+        return size > 0;
+}
+
+static const char *key_text_fault(const char *key, size_t size) {
         bool blank = true, braces = false;
         size_t units = 0, n;
         uint32_t c;
 
-        if (size > KEY_TEXT_MAX)
-                return "is longer than 255 characters";
         for (size_t i = 0; i < size; i += n) {
                 char next = 0;
 
@@ -121,8 +129,18 @@ static const char *key_fault(const char *key, size_t size) {
         }
         if (blank)
                 return "is blank";
-        if (units > KEY_UTF16_MAX)
+        return units > KEY_UTF16_MAX ? "is longer than 255 characters" : NULL;
+}
+
+static const char *key_fault(const char *key, size_t size) {
+        const char *why = NULL;
+
+        if (size > KEY_TEXT_MAX)
                 return "is longer than 255 characters";
+        if (size > KEY_UTF16_MAX || !is_word(key, size)) /* most are words, and every row's keys come through here */
+                why = key_text_fault(key, size);
+        if (why)
+                return why;
         if ((size == 2 && memcmp(key, "ts", 2) == 0) || (size == 6 && memcmp(key, "values", 6) == 0))
                 return "is a word with a meaning of its own to the server";
         return NULL;

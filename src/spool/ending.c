@@ -25,10 +25,14 @@ void spool_unsent(Spool *s) {
 
 /* ---- done with a row, in whatever way: the counters are the caller's */
 
-static void ring_done(Spool *s, uint64_t seq, const Row *row) {
+static void live_done(Spool *s, uint64_t seq, const Row *row) {
         spool_count_live(s, row, -1);
         if (spool_is_moving(s, seq))
                 (void)rowset_add(&s->move.done, (RowSetRow){ seq, row_counted_points(row), false }, AHEAD_MAX);
+}
+
+static void ring_done(Spool *s, uint64_t seq, const Row *row) {
+        live_done(s, seq, row);
         ring_set_done(s->ring, seq);
 }
 
@@ -45,16 +49,26 @@ static void told_done(Spool *s, const Record *r, RingLedger *ledger) {
                 told->seq = 0;
 }
 
+/* The oldest rows leave at once, with what the ledger says of them; others are marked until it is their turn. */
 static void ack_live(Spool *s, uint64_t first, uint64_t last, RingLedger *ledger) {
+        bool oldest = first <= ring_first(s->ring);
+
         for (uint64_t seq = MAX(first, ring_first(s->ring)); seq <= last && seq < ring_next(s->ring); seq++) {
                 Record r;
 
-                if (ring_read(s->ring, seq, &r) < 0)
+                if (ring_look(s->ring, seq, &r) < 0)
                         continue;
                 ledger->acked_points += row_counted_points(&r.row);
                 told_done(s, &r, ledger);
-                ring_done(s, seq, &r.row);
+                if (oldest)
+                        live_done(s, seq, &r.row);
+                else
+                        ring_done(s, seq, &r.row);
         }
+        if (oldest)
+                ring_release(s->ring, last, ledger, NULL);
+        else
+                spool_commit(s, ledger);
 }
 
 static void ack_backlog(Spool *s, uint64_t first, uint64_t last, RingLedger *ledger) {
@@ -112,7 +126,6 @@ void spool_ack(Spool *s, uint64_t first, uint64_t last) {
         if (first <= ledger.stored_last)
                 ack_backlog(s, first, last, &ledger);
         ack_live(s, first, last, &ledger);
-        spool_commit(s, &ledger);
         spool_release_prefix(s);
         spool_advance(s);
 }

@@ -70,10 +70,10 @@ void record_set_done(uint8_t *data) {
         __atomic_store_n((uint32_t *)(void *)data, check, __ATOMIC_RELEASE);
 }
 
-ssize_t record_read(const uint8_t *data, size_t size, Record *ret) {
+ssize_t record_look(const uint8_t *data, size_t size, Record *ret) {
         RecordHead head;
-        size_t text_size, total, used;
-        uint32_t points, check;
+        size_t text_size, total;
+        uint32_t points;
         const char *p;
 
         if (size < sizeof(head))
@@ -81,21 +81,13 @@ ssize_t record_read(const uint8_t *data, size_t size, Record *ret) {
         memcpy(&head, data, sizeof(head));
         text_size = le16toh(head.text_size);
         points = le32toh(head.points);
-        used = sizeof(head) + head.device_size + text_size;
         total = size_of(head.device_size, text_size);
         if (!limits_hold(text_size, head.device_size, points, head.flags) || total > size)
                 return -EBADMSG;
-        check = check_of(data, total);
-        if (le32toh(head.check) != check && le32toh(head.check) != ~check)
-                return -EBADMSG;
-        while (used < total)
-                if (data[used++] != 0)
-                        return -EBADMSG;
         p = (const char *)data + sizeof(head);
         *ret = (Record){
                 .seq = le64toh(head.seq),
                 .era = le32toh(head.era),
-                .done = le32toh(head.check) != check,
                 .row = {
                         .boottime_ns = (int64_t)le64toh(head.boottime_ns),
                         .points = points,
@@ -107,6 +99,27 @@ ssize_t record_read(const uint8_t *data, size_t size, Record *ret) {
                 },
         };
         return (ssize_t)total;
+}
+
+ssize_t record_read(const uint8_t *data, size_t size, Record *ret) {
+        Record record;
+        ssize_t total = record_look(data, size, &record);
+        uint32_t check, written;
+        size_t used;
+
+        if (total < 0)
+                return total;
+        check = check_of(data, (size_t)total);
+        memcpy(&written, data, sizeof(written));
+        written = le32toh(written);
+        if (written != check && written != ~check)
+                return -EBADMSG;
+        for (used = (size_t)((const uint8_t *)record.row.text - data) + record.row.text_size; used < (size_t)total; used++)
+                if (data[used] != 0)
+                        return -EBADMSG;
+        record.done = written != check;
+        *ret = record;
+        return total;
 }
 
 uint32_t record_points(const uint8_t *data) {

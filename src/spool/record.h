@@ -37,5 +37,7 @@ size_t record_write(uint8_t *out, uint64_t seq, uint32_t era, const Row *row);
 void record_set_done(uint8_t *data);
 /* The record that starts at data: its size (> 0), or -EBADMSG: lengths, limits or checksum wrong. */
 _must_check_ ssize_t record_read(const uint8_t *data, size_t size, Record *ret);
+/* The same of a record that was read before: its checksum is not looked at, `done` is false. */
+_must_check_ ssize_t record_look(const uint8_t *data, size_t size, Record *ret);
 /* The points of a whole record; 0 where it is one of the daemon's own, whatever stands in it. */
 uint32_t record_points(const uint8_t *data);

@@ -47,6 +47,7 @@ struct Ring {
         RingState state; /* in effect, but for what was found lost at the start */
         Slot *slots;
         uint64_t n_slots; /* power of two */
+        bool gather, gathered; /* rows are to take effect together; some wait for it */
 };
 
 Ring *ring_free(Ring *r) {
@@ -388,15 +389,17 @@ static size_t room_for(const Ring *r, size_t size) {
         return s->tail >= size ? 0 : SIZE_MAX;
 }
 
-/* What was put together in r->state takes effect. */
-static void ring_commit(Ring *r, const RingLedger *ledger, const RingChange *change) {
+/* What was put together in r->state takes effect; a row waits for others where they are gathered. */
+static void ring_commit(Ring *r, bool row, const RingLedger *ledger, const RingChange *change) {
         if (ledger)
                 r->state.ledger = *ledger;
         if (change) {
                 assert(change->cell < RING_CELLS && change->size <= RING_CELL_SIZE);
                 ring_file_set_cell(&r->file, &r->state, change->cell, change->data, change->size);
         }
-        ring_file_commit(&r->file, &r->state);
+        r->gathered = r->gather && row && !change; /* a cell has no third copy */
+        if (!r->gathered)
+                ring_file_commit(&r->file, &r->state);
 }
 
 int ring_append(Ring *r, const Row *row, uint32_t era, const RingLedger *ledger, const RingChange *change, uint64_t *ret_seq) {
@@ -417,8 +420,14 @@ int ring_append(Ring *r, const Row *row, uint32_t era, const RingLedger *ledger,
         s->points += record_points(record_at(r, at));
         *slot_of(r, s->next) = (Slot){ .at = (uint32_t)(at / RECORD_ALIGN) };
         *ret_seq = s->next++;
-        ring_commit(r, ledger, change);
+        ring_commit(r, true, ledger, change);
         return 0;
+}
+
+void ring_gather(Ring *r, bool gather) {
+        r->gather = gather;
+        if (r->gathered && !gather)
+                ring_commit(r, false, NULL, NULL);
 }
 
 bool ring_fits(const Ring *r, const Row *row) {
@@ -444,7 +453,7 @@ void ring_release(Ring *r, uint64_t last, const RingLedger *ledger, const RingCh
                 s->tail = tail;
         }
         if (s->first != first || ledger || change)
-                ring_commit(r, ledger, change);
+                ring_commit(r, false, ledger, change);
 }
 
 int ring_read(const Ring *r, uint64_t seq, Record *ret) {
@@ -454,6 +463,15 @@ int ring_read(const Ring *r, uint64_t seq, Record *ret) {
                 return -ENOENT;
         at = offset_of(r, seq);
         return record_read(record_at(r, at), r->file.size - at, ret) < 0 ? -ENOENT : 0;
+}
+
+int ring_look(const Ring *r, uint64_t seq, Record *ret) {
+        size_t at;
+
+        if (!ring_has(r, seq))
+                return -ENOENT;
+        at = offset_of(r, seq);
+        return record_look(record_at(r, at), r->file.size - at, ret) < 0 ? -ENOENT : 0;
 }
 
 bool ring_has(const Ring *r, uint64_t seq) {

@@ -44,11 +44,15 @@ const void *ring_cell(const Ring *r, unsigned cell); /* RING_CELL_SIZE bytes, bo
 _must_check_ int ring_append(Ring *r, const Row *row, uint32_t era, const RingLedger *ledger, const RingChange *change,
                              uint64_t *ret_seq);
 bool ring_fits(const Ring *r, const Row *row);
+/* true: rows appended from now on take effect together, with the next other change or, at the latest, with false. */
+void ring_gather(Ring *r, bool gather);
 /* Rows up to `last` leave (last < ring_first(): none do). */
 void ring_release(Ring *r, uint64_t last, const RingLedger *ledger, const RingChange *change);
 
 /* 0: *ret borrows until the row is released; -ENOENT: not in the ring, damaged, or done with. */
 _must_check_ int ring_read(const Ring *r, uint64_t seq, Record *ret);
+/* The same of a row that was read before: its checksum is not looked at again. */
+_must_check_ int ring_look(const Ring *r, uint64_t seq, Record *ret);
 bool ring_has(const Ring *r, uint64_t seq); /* it is there and not done with; damage since it was appended is not looked for */
 /* Its owner is done with the row: it cannot be read any more, and keeps its place until it is released. */
 void ring_set_done(Ring *r, uint64_t seq);

@@ -155,7 +155,7 @@ static void evict_oldest(Spool *s) {
 }
 
 uint32_t spool_note_now(const Spool *s) {
-        return (uint32_t)(loop_monotonic(s->params.loop) / USEC_PER_MSEC);
+        return (uint32_t)(loop_turn_start(s->params.loop) / USEC_PER_MSEC);
 }
 
 int64_t spool_boottime_ns(const Spool *s, int64_t ms) {
@@ -326,6 +326,10 @@ int spool_append(Spool *s, const Row *row, uint64_t *ret_seq) {
         if (r == 0 && ret_seq)
                 *ret_seq = seq;
         return r;
+}
+
+void spool_gather(Spool *s, bool gather) {
+        ring_gather(s->ring, gather);
 }
 
 /* What counts as lost for want of room, but may yet turn out to be safe. */

@@ -70,6 +70,8 @@ void spool_set_era(Spool *s, const Era *era);
 
 /* row was validated. 0: *ret_seq (may be NULL) is its number; -E2BIG: larger than the whole queue. */
 _must_check_ int spool_append(Spool *s, const Row *row, uint64_t *ret_seq);
+/* true: a crash before spool_gather(false) may take the rows that are appended in between, which costs less. */
+void spool_gather(Spool *s, bool gather);
 /* The first row of the lane numbered >= from that is not acknowledged: 1; 0: none; -EAGAIN: it is being read, ready()
  * follows. */
 _must_check_ int spool_next(Spool *s, SpoolLane lane, uint64_t from, SpoolRow *ret);

@@ -46,15 +46,27 @@ static char *write_text(char *at, const char *text, size_t size) {
         return at + size;
 }
 
+/* {"ts":...,"values": ; rows of one sample() follow each other with one time. */
+static char *write_front(Batch *b, char *at, int64_t ts_ms) {
+        char *start = b->front;
+
+        if (b->front_size == 0 || ts_ms != b->front_ms) {
+                start = write_text(start, HEAD, sizeof(HEAD) - 1);
+                start += number_format_int(start, ts_ms);
+                start = write_text(start, MIDDLE, sizeof(MIDDLE) - 1);
+                b->front_size = (size_t)(start - b->front);
+                b->front_ms = ts_ms;
+        }
+        return write_text(at, b->front, b->front_size);
+}
+
 /* Room for `text` was reserved. braces: it is members without them. */
 static void write_entry(Batch *b, int64_t ts_ms, const char *text, size_t size, bool braces) {
-        char number[NUMBER_TEXT_MAX], *at = b->data + b->size;
+        char *at = b->data + b->size;
 
         *at++ = b->rows == 0 ? '[' : ',';
         b->last_at = b->size + 1;
-        at = write_text(at, HEAD, sizeof(HEAD) - 1);
-        at = write_text(at, number, number_format_int(number, ts_ms));
-        at = write_text(at, MIDDLE, sizeof(MIDDLE) - 1);
+        at = write_front(b, at, ts_ms);
         if (braces)
                 *at++ = '{';
         at = write_text(at, text, size);

@@ -25,6 +25,9 @@ typedef struct Batch {
         size_t next;     /* where in the text of the last row it ends; 0: that row is whole */
         size_t last_at;  /* where in the payload the last row's entry starts */
         uint32_t last_points;
+        char front[NUMBER_TEXT_MAX + 32]; /* what the last entry begins with, and the time in it */
+        size_t front_size;                /* 0: nothing yet */
+        int64_t front_ms;
 } Batch;
 
 void batch_done(Batch *b);

@@ -225,6 +225,9 @@ static void on_limits(void *userdata, int error, const char *json, size_t size) 
                 c->events.warning(c->userdata,
                                   "the server's answer to getSessionLimits is not understood: "
                                   "it is taken as one without limits known");
+                limits = limits_unknown();
+                limits.settled = true;
+                c->events.online(c->userdata, &limits);
                 return;
         }
         if (bucket_parse(limits.messages, SHARE, loop_monotonic(c->loop), &c->messages) == 0)

@@ -68,6 +68,8 @@ static uint64_t entry_skip(const WindowEntry *e, uint64_t seq) {
 uint64_t window_skip(const Window *w, uint64_t seq) {
         uint64_t before;
 
+        if (w->n == 0)
+                return seq;
         do {
                 before = seq;
                 for (size_t i = 0; i < WINDOW_MAX; i++)

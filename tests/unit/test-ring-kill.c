@@ -138,8 +138,14 @@ static void change(Ring *r, unsigned i) {
                 take(r, ring_first(r), 2);
                 break;
         case 2:
-        case 3:
                 put(r, -1);
+                break;
+        case 3: /* several rows are one change */
+                ring_gather(r, true);
+                put(r, -1);
+                put(r, -1);
+                put(r, -1);
+                ring_gather(r, false);
                 break;
         case 4:
                 put(r, 2);

@@ -208,6 +208,65 @@ static void test_done(void **state) {
         ring_free(r);
 }
 
+static uint64_t next_in_file(const char *path) {
+        RingOpened opened;
+        uint64_t next;
+        Ring *r;
+
+        assert_int_equal(ring_open_readonly(&r, path, &opened), 0);
+        next = ring_next(r);
+        ring_free(r);
+        return next;
+}
+
+/* Rows take effect together, before any other change. */
+static void test_gather(void **state) {
+        RingFixture *f = *state;
+        Ring *r = must_open(f->path, SIZE, RING_NEW, "");
+
+        put_many(r, 3);
+        ring_gather(r, true);
+        put_many(r, 4);
+        assert_whole(r);
+        assert_int_equal(ring_next(r), 8);
+        assert_int_equal(next_in_file(f->path), 4);
+        ring_gather(r, false);
+        assert_int_equal(next_in_file(f->path), 8);
+        ring_gather(r, true);
+        put_many(r, 2);
+        assert_int_equal(next_in_file(f->path), 8);
+        take(r, 1, 5);
+        assert_int_equal(next_in_file(f->path), 10);
+        put(r, 7);
+        put(r, 7); /* a cell has two copies: neither may be that of the file */
+        assert_int_equal(next_in_file(f->path), 12);
+        put(r, -1);
+        ring_free(r); /* as a crash */
+        r = must_open(f->path, SIZE, RING_KEPT, "");
+        assert_int_equal(ring_next(r), 12);
+        assert_whole(r);
+        ring_free(r);
+}
+
+/* Only what was read before is looked at: the checksum is not. */
+static void test_look(void **state) {
+        RingFixture *f = *state;
+        Ring *r = must_open(f->path, SIZE, RING_NEW, "");
+        Record read, look;
+
+        put_many(r, 3);
+        assert_int_equal(ring_read(r, 2, &read), 0);
+        assert_int_equal(ring_look(r, 2, &look), 0);
+        assert_int_equal(look.seq, 2);
+        assert_int_equal(look.row.points, read.row.points);
+        assert_ptr_equal(look.row.text, read.row.text);
+        assert_int_equal(look.row.text_size, read.row.text_size);
+        ring_set_done(r, 2);
+        assert_int_equal(ring_look(r, 2, &look), -ENOENT);
+        assert_int_equal(ring_look(r, 4, &look), -ENOENT);
+        ring_free(r);
+}
+
 static void test_cells(void **state) {
         RingFixture *f = *state;
         uint8_t full[RING_CELL_SIZE], zeros[RING_CELL_SIZE] = { 0 };
@@ -546,6 +605,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_empty_starts_at_zero, fixture_setup, fixture_teardown),
                 cmocka_unit_test(test_notes),
                 cmocka_unit_test_setup_teardown(test_done, fixture_setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_gather, fixture_setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_look, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(test_cells, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(test_kept, fixture_setup, fixture_teardown),
                 cmocka_unit_test(test_large),
