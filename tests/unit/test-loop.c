@@ -575,9 +575,11 @@ static void test_longest_turn(_unused_ void **state) {
         usec_t begin = now(CLOCK_MONOTONIC), wall;
 
         assert_int_equal(loop_longest_turn(loop), 0);
+        assert_true(loop_turn_start(loop) <= begin);
         assert_int_equal(loop_defer(loop, block_20ms, NULL), 0);
         assert_int_equal(loop_iterate(loop, 0), 1);
         wall = now(CLOCK_MONOTONIC) - begin;
+        assert_in_range(loop_turn_start(loop), begin, begin + wall - 20000 + 100);
         assert_in_range(loop_longest_turn(loop), 20000 - 100, wall);
         assert_int_equal(loop_iterate(loop, 5000), 0); /* waiting is no turn */
         assert_in_range(loop_longest_turn(loop), 20000 - 100, wall);
