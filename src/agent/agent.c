@@ -25,8 +25,8 @@
 
 #include "agent/agent.h"
 #include "agent/clock.h"
-#include "agent/identity.h"
-#include "agent/instances.h"
+#include "agent/device.h"
+#include "agent/report.h"
 #include "agent/server.h"
 #include "agent/status.h"
 #include "base/log.h"
@@ -47,7 +47,8 @@ struct Agent {
         AgentParams params;
         Config *config;
         char *config_error;
-        char digits[IDENTITY_DIGITS + 1];
+        Board board;
+        Device *device;
         char *ring_path, *clock_path, *limits_path; /* in the runtime directory */
         Clock *clock;
         bool estimating; /* rows went with an estimate of the time */
@@ -71,12 +72,12 @@ static usec_t now_of(const Agent *a) {
 
 /* ---- status */
 
-static void send_status(Agent *a) {
-        StatusView v = { .url = config_url(a->config), .config_error = a->config_error, .config_path = a->params.config_path,
+static StatusView view(Agent *a) {
+        StatusView v = { .config = a->config, .url = config_url(a->config), .config_error = a->config_error, .config_path = a->params.config_path,
                          .now = loop_realtime(a->params.loop), .clock_trusted = clock_is_trusted(a->clock),
-                         .spool = spool_stats(a->spool), .instances = a->instances };
-        _cleanup_(freep) char *text = NULL;
+                         .spool = spool_stats(a->spool), .instances = a->instances, .overrides = device_overrides(a->device) };
 
+        v.shared = device_shared_n(a->device, &v.shared_synced);
         if (a->server) {
                 v.session = server_state(a->server);
                 v.protocol = server_protocol(a->server);
@@ -85,7 +86,13 @@ static void send_status(Agent *a) {
                 v.refused = server_uplink_stats(a->server).refused;
         }
         v.written_today = written_today(&a->written, v.now, v.clock_trusted, v.spool.store.bytes_written);
-        text = status_text(&v);
+        return v;
+}
+
+static void send_status(Agent *a) {
+        StatusView v = view(a);
+        _cleanup_(freep) char *text = status_text(&v);
+
         if (text && a->phase == PHASE_RUN)
                 sd_notifyf(0, "STATUS=%s", text);
 }
@@ -181,6 +188,105 @@ static bool time_trusted(void *userdata) {
         return clock_is_trusted(a->clock);
 }
 
+/* ---- the device API */
+
+static Instances *instances_of(void *userdata) {
+        const Agent *a = userdata;
+
+        return a->instances;
+}
+
+char *agent_status_json(Agent *a) {
+        StatusView v = view(a);
+
+        return report_json(&v);
+}
+
+static char *status_json(void *userdata) {
+        return agent_status_json(userdata);
+}
+
+static void on_reload_deferred(void *userdata) {
+        const Agent *a = userdata;
+
+        if (a->phase == PHASE_RUN)
+                a->params.reload(a->params.userdata);
+}
+
+/* Whoever asks is in the middle of something that a reload might free. */
+static void reload_soon(void *userdata) {
+        const Agent *a = userdata;
+
+        (void)!loop_defer(a->params.loop, on_reload_deferred, userdata);
+}
+
+static int64_t now_ms(void *userdata) {
+        const Agent *a = userdata;
+
+        return clock_is_trusted(a->clock) ? (int64_t)(loop_realtime(a->params.loop) / USEC_PER_MSEC) : 0;
+}
+
+static void on_subscribing(void *userdata) {
+        const Agent *a = userdata;
+
+        device_subscribing(a->device);
+}
+
+static void on_online(void *userdata) {
+        const Agent *a = userdata;
+
+        device_online(a->device);
+}
+
+static void on_offline(void *userdata) {
+        const Agent *a = userdata;
+
+        device_offline(a->device);
+}
+
+static void on_attributes(void *userdata, const char *json, size_t size) {
+        const Agent *a = userdata;
+
+        device_attributes(a->device, json, size);
+}
+
+static void on_request(void *userdata, uint32_t id, const char *json, size_t size) {
+        const Agent *a = userdata;
+
+        device_request(a->device, id, json, size);
+}
+
+static void on_delivered(void *userdata, uint64_t context, int code) {
+        const Agent *a = userdata;
+
+        device_delivered(a->device, context, code);
+}
+
+static void on_frame(void *userdata, Instance *i, const Frame *f) {
+        const Agent *a = userdata;
+
+        device_frame(a->device, i, f);
+}
+
+static void on_instance_changed(void *userdata, Instance *i) {
+        const Agent *a = userdata;
+
+        device_instance_changed(a->device, i);
+}
+
+static bool is_enabled(void *userdata, const char *name, bool configured) {
+        const Agent *a = userdata;
+
+        return device_enabled(a->device, name, configured);
+}
+
+static int own_credentials(void *userdata _unused_, SessionCredentials *ret _unused_, char **ret_text _unused_) {
+        return 0;
+}
+
+static void on_refused(void *userdata _unused_) {
+}
+
 /* ---- server */
 
 static bool may_estimate(void *userdata) {
@@ -190,18 +296,21 @@ static bool may_estimate(void *userdata) {
 }
 
 static int add_server(Agent *a) {
-        ServerParams p = { .loop = a->params.loop, .spool = a->spool, .config = a->config, .digits = a->digits,
+        ServerParams p = { .loop = a->params.loop, .spool = a->spool, .config = a->config, .board = &a->board,
                            .limits_file = a->limits_path, .changed = status_changed, .acknowledged = stop_look,
-                           .may_estimate = may_estimate, .userdata = a };
+                           .may_estimate = may_estimate, .subscribing = on_subscribing, .attributes = on_attributes,
+                           .request = on_request, .delivered = on_delivered, .online = on_online, .offline = on_offline,
+                           .refused = on_refused, .credentials = own_credentials, .userdata = a };
         int r;
 
         spool_set_discard(a->spool, !config_url(a->config));
         if (!config_url(a->config))
                 return 0;
         r = server_new(&a->server, &p);
-        if (r == 0)
+        if (r == 0) {
+                device_set_server(a->device, a->server);
                 server_start(a->server);
-        else
+        } else
                 log_error("the connection to the server cannot be set up: %s", strerror(-r));
         return r;
 }
@@ -209,6 +318,7 @@ static int add_server(Agent *a) {
 static void on_server_stopped(void *userdata) {
         Agent *a = userdata;
 
+        device_set_server(a->device, NULL);
         a->server = server_free(a->server);
         a->server_leaving = false;
         if (a->phase == PHASE_RUN)
@@ -255,6 +365,8 @@ static void print_counts(const Agent *a) {
 
 /* A thread that hangs keeps its memory: the object is leaked on purpose. */
 static void stop_server(Agent *a) {
+        if (a->device)
+                device_set_server(a->device, NULL);
         if (a->server && server_stop(a->server, END_WAIT) == -ETIMEDOUT) {
                 a->left_thread = true;
                 a->server = NULL;
@@ -324,6 +436,7 @@ static void stop_go_on(void *userdata) {
                         a->phase = PHASE_STORE;
                         a->send_ended = now_of(a);
                         leave_server(a);
+                        device_flush(a->device);
                         spool_flush(a->spool);
                 } else
                         stop_end(a);
@@ -392,10 +505,18 @@ static int make_instances(Agent *a) {
                                             .plugin_dirs = a->params.plugin_dirs, .runtime_dir = a->params.runtime_dir,
                                             .state_dir = a->params.state_dir, .log_level = a->params.log_level,
                                             .burst_max = (uint64_t)node_int(config_telemetry(a->config), "ring_size") / 4 },
-                              .appended = on_appended, .changed = status_changed,
-                              .time_trusted = time_trusted, .userdata = a };
+                              .appended = on_appended, .changed = status_changed, .time_trusted = time_trusted,
+                              .instance_changed = on_instance_changed, .frame = on_frame, .enabled = is_enabled, .userdata = a };
 
         return instances_new(&a->instances, &p);
+}
+
+static int make_device(Agent *a) {
+        DeviceParams p = { .loop = a->params.loop, .board = &a->board, .runtime_dir = a->params.runtime_dir,
+                           .state_dir = a->params.state_dir, .store = spool_store(a->spool), .instances = instances_of,
+                           .status = status_json, .reload = reload_soon, .now_ms = now_ms, .userdata = a };
+
+        return device_new(&a->device, &p);
 }
 
 static int make_timers(Agent *a) {
@@ -420,7 +541,7 @@ int agent_new(Agent **ret, const AgentParams *params, Config *config) {
         }
         a->params = *params;
         a->config = config;
-        identity_get(params->state_dir, a->digits);
+        board_read(&a->board, params->device_tree, params->state_dir);
         a->liveness_every = sd_watchdog_enabled(0, &watchdog) > 0 ? watchdog / 3 : LIVENESS_EVERY;
         a->liveness_every = MIN(a->liveness_every, MAX(params->deaf_after / 4, 100 * USEC_PER_MSEC));
         r = make_paths(a);
@@ -430,6 +551,8 @@ int agent_new(Agent **ret, const AgentParams *params, Config *config) {
                 r = make_clock(a);
         if (r == 0)
                 r = make_spool(a);
+        if (r == 0)
+                r = make_device(a);
         if (r == 0)
                 r = make_instances(a);
         if (r < 0)
@@ -447,6 +570,7 @@ Agent *agent_free(Agent *a) {
                 stop_server(a);
         if (a->phase != PHASE_END && a->spool)
                 stop_store(a);
+        device_free(a->device);
         clock_free(a->clock);
         loop_timer_free(a->status_timer);
         loop_timer_free(a->liveness_timer);
@@ -466,6 +590,7 @@ Agent *agent_free(Agent *a) {
 int agent_start(Agent *a) {
         int r;
 
+        device_set_config(a->device, a->config);
         instances_set_config(a->instances, a->config);
         r = add_server(a);
         on_liveness(a);
@@ -532,6 +657,7 @@ int agent_reload(Agent *a, Config *config) {
         reload_clock(a, old);
         reload_spool(a, old);
         r = reload_server(a, old);
+        device_set_config(a->device, config);
         instances_set_config(a->instances, config);
         config_free(old);
         status_changed(a);
@@ -541,6 +667,6 @@ int agent_reload(Agent *a, Config *config) {
 void agent_set_config_error(Agent *a, const char *text) {
         free(a->config_error);
         a->config_error = text ? strdup(text) : NULL;
-        if (a->status_timer)
-                status_changed(a);
+        device_set_config_error(a->device, text ? text : "");
+        status_changed(a);
 }

@@ -15,6 +15,9 @@ typedef struct AgentParams {
         const char *plugin_dirs;
         const char *runtime_dir; /* on a tmpfs: survives the process, not the boot */
         const char *state_dir;
+        const char *device_tree; /* serial number and model of the board */
+        void (*reload)(void *userdata); /* the configuration is to be read again, as for SIGHUP */
+        void *userdata;
         int log_level;
         usec_t deaf_after; /* the MQTT worker may stay silent so long (DESIGN.md 2) */
 } AgentParams;
@@ -34,3 +37,5 @@ bool agent_left_thread(const Agent *a);
 _must_check_ int agent_reload(Agent *a, Config *config);
 /* A file that could not be used: what runs stays, the status says why. NULL: all well again. */
 void agent_set_config_error(Agent *a, const char *text);
+/* Owned by the caller; NULL: no memory. */
+char *agent_status_json(Agent *a);

@@ -298,6 +298,26 @@ int config_save(const Config *c, const char *path) {
         return r < 0 ? r : 0;
 }
 
+int config_load_tree(const char *path, Setting **ret, char **ret_text) {
+        _cleanup_(freep) char *text = NULL;
+        ConfigProblems problems = { 0 };
+        int r = file_read(path, 16 * FILE_SIZE_MAX, &text, NULL);
+
+        *ret_text = NULL;
+        if (r == -ENOENT)
+                return r;
+        if (r < 0) {
+                if (asprintf(ret_text, "%s cannot be read: %s", path, strerror(-r)) < 0)
+                        *ret_text = NULL;
+                return r;
+        }
+        r = parse(text, path, ret, &problems);
+        if (r < 0 && problems.n > 0)
+                *ret_text = config_problem_text(&problems.list[0]);
+        config_problems_free(problems.list, problems.n);
+        return r;
+}
+
 const Setting *config_root(const Config *c) {
         return c->root;
 }

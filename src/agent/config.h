@@ -18,6 +18,10 @@ _must_check_ int config_save(const Config *c, const char *path); /* 0600; no wri
 Config *config_free(Config *c);
 DEFINE_CLEANUP(Config *, config_free)
 
+/* A file in the same syntax that a program has written, without any check of what is in it. -ENOENT; others: *ret_text says
+ * why. */
+_must_check_ int config_load_tree(const char *path, Setting **ret, char **ret_text);
+
 const Setting *config_root(const Config *c); /* all of it as it was merged: attributes.client, rpc.aliases */
 const Node *config_server(const Config *c);     /* url token token_file username password ... */
 const Node *config_telemetry(const Config *c);  /* batch_interval batch_size store_after ... */

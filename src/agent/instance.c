@@ -258,13 +258,20 @@ static void on_frame(void *userdata, Child *c, const Frame *f, int fd) {
                 if (r == 0)
                         r = child_set_state_blob(c, f->f[0].data, f->f[0].size);
                 break;
-        /* the answers say that nobody listens: these reach the server with the device API */
-        case FRAME_ATTRIBUTES_REQUEST:
-        case FRAME_CALL:
-                r = child_send(c, FRAME_ANSWER, f->f[0].u, (uint64_t)ENOTCONN, "");
-                break;
         case FRAME_FD_TAKE:
                 r = child_send(c, FRAME_FD, f->f[0].data, (uint64_t)ENOENT);
+                break;
+        case FRAME_HELLO:
+        case FRAME_METHOD:
+        case FRAME_CHECKED:
+        case FRAME_REPLY:
+        case FRAME_ERROR:
+        case FRAME_EFFECT:
+        case FRAME_SUBSCRIBE:
+        case FRAME_ATTRIBUTES:
+        case FRAME_ATTRIBUTES_REQUEST:
+        case FRAME_CALL:
+                i->params.frame(i->params.userdata, i, f);
                 break;
         default:
                 break;
@@ -418,8 +425,43 @@ bool instance_is_same(const Instance *i, const ConfigInstance *config) {
         return setting_decode(i->settings, i->settings_size, &own) == 0 && setting_same(own, config->settings);
 }
 
+int instance_rpc(Instance *i, uint64_t token, const char *channel, const char *method, const char *params) {
+        return i->child ? child_send(i->child, FRAME_RPC, token, channel, method, params) : -ENOTCONN;
+}
+
+int instance_attribute(Instance *i, const char *key, const char *json) {
+        return i->child ? child_send(i->child, FRAME_ATTRIBUTE, key, json ? json : "") : -ENOTCONN;
+}
+
+int instance_setting(Instance *i, const char *path, const Setting *setting) {
+        size_t size = setting ? setting_encoded_size(setting) : 0;
+        _cleanup_(freep) uint8_t *data = malloc(size + 1);
+
+        if (!data)
+                return -ENOMEM;
+        if (setting)
+                setting_encode(setting, data);
+        return i->child ? child_send(i->child, FRAME_SETTING, path, (const void *)data, size) : -ENOTCONN;
+}
+
+int instance_answer(Instance *i, uint64_t token, int error, const char *json) {
+        return i->child ? child_send(i->child, FRAME_ANSWER, token, (uint64_t)-error, json ? json : "") : -ENOTCONN;
+}
+
+int instance_sample(Instance *i) {
+        return i->child ? child_send(i->child, FRAME_SAMPLE) : -ENOTCONN;
+}
+
+int instance_level(Instance *i, int log_level) {
+        return i->child ? child_send(i->child, FRAME_LEVEL, (uint64_t)log_level) : -ENOTCONN;
+}
+
 const char *instance_name(const Instance *i) {
         return i->name;
+}
+
+unsigned instance_restarts(const Instance *i) {
+        return i->child ? child_restarts(i->child) : 0;
 }
 
 HostState instance_state(const Instance *i) {

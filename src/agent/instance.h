@@ -22,6 +22,9 @@ typedef struct InstanceParams {
         int log_level;
         void (*appended)(void *userdata, bool immediate); /* rows went into the spool */
         void (*changed)(void *userdata, Instance *i);     /* state or reason */
+        /* A frame that concerns the server's side of it: HELLO (its process is new, METHOD and CHECKED follow), METHOD, CHECKED,
+         * REPLY, ERROR, EFFECT, SUBSCRIBE, ATTRIBUTES, ATTRIBUTES_REQUEST, CALL. */
+        void (*frame)(void *userdata, Instance *i, const Frame *f);
         /* who owns a key, for the log; may be NULL */
         const char *(*owner_name)(void *userdata, unsigned owner);
         bool (*time_trusted)(void *userdata); /* NULL: it always is */
@@ -50,7 +53,16 @@ void instance_time_trusted(Instance *i);
 /* Would this configuration give the same instance? */
 bool instance_is_same(const Instance *i, const ConfigInstance *config);
 
+/* To its host; -ENOTCONN: there is none; -EAGAIN: it does not read, later. */
+_must_check_ int instance_rpc(Instance *i, uint64_t token, const char *channel, const char *method, const char *params);
+_must_check_ int instance_attribute(Instance *i, const char *key, const char *json); /* NULL: deleted */
+_must_check_ int instance_setting(Instance *i, const char *path, const Setting *setting); /* NULL: back to the file's */
+_must_check_ int instance_answer(Instance *i, uint64_t token, int error, const char *json);
+_must_check_ int instance_sample(Instance *i);
+_must_check_ int instance_level(Instance *i, int log_level);
+
 const char *instance_name(const Instance *i);
+unsigned instance_restarts(const Instance *i);
 HostState instance_state(const Instance *i);
 const char *instance_reason(const Instance *i);
 unsigned instance_owner(const Instance *i);

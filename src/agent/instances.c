@@ -43,8 +43,17 @@ static void defer_reconcile(Instances *all) {
                 all->deferred = true;
 }
 
-static void on_instance(void *userdata, Instance *i _unused_) {
-        defer_reconcile(userdata);
+static void on_instance(void *userdata, Instance *i) {
+        Instances *all = userdata;
+
+        all->params.instance_changed(all->params.userdata, i);
+        defer_reconcile(all);
+}
+
+static void on_frame(void *userdata, Instance *i, const Frame *f) {
+        const Instances *all = userdata;
+
+        all->params.frame(all->params.userdata, i, f);
 }
 
 static void on_appended(void *userdata, bool immediate) {
@@ -68,20 +77,30 @@ static const char *owner_name(void *userdata, unsigned owner) {
         return NULL;
 }
 
-static const ConfigInstance *wanted(const Instances *all, const char *name) {
+static bool is_enabled(const Instances *all, const ConfigInstance *c) {
+        return all->params.enabled ? all->params.enabled(all->params.userdata, c->name, c->enabled) : c->enabled;
+}
+
+static const ConfigInstance *configured(const Instances *all, const char *name) {
         for (size_t i = 0; all->config && i < config_n_instances(all->config); i++) {
                 const ConfigInstance *c = config_instance(all->config, i);
                 if (streq(c->name, name))
-                        return c->enabled ? c : NULL;
+                        return c;
         }
         return NULL;
 }
 
-static bool is_there(const Instances *all, const char *name) {
+static const ConfigInstance *wanted(const Instances *all, const char *name) {
+        const ConfigInstance *c = configured(all, name);
+
+        return c && is_enabled(all, c) ? c : NULL;
+}
+
+Instance *instances_find(const Instances *all, const char *name) {
         for (size_t i = 0; i < all->n_slots; i++)
                 if (streq(instance_name(all->slots[i].instance), name))
-                        return true;
-        return false;
+                        return all->slots[i].instance;
+        return NULL;
 }
 
 static int add_instance(Instances *all, const ConfigInstance *config) {
@@ -97,6 +116,7 @@ static int add_instance(Instances *all, const ConfigInstance *config) {
         p.owner = all->next_owner++;
         p.appended = on_appended;
         p.changed = on_instance;
+        p.frame = on_frame;
         p.owner_name = owner_name;
         p.time_trusted = time_trusted;
         p.userdata = all;
@@ -146,7 +166,7 @@ static void reconcile(Instances *all) {
 
         for (size_t i = 0; !ending && all->config && i < config_n_instances(all->config); i++) {
                 const ConfigInstance *c = config_instance(all->config, i);
-                int r = c->enabled && !is_there(all, c->name) ? add_instance(all, c) : 0;
+                int r = is_enabled(all, c) && !instances_find(all, c->name) ? add_instance(all, c) : 0;
                 if (r < 0)
                         log_instance(LOG_ERR, c->name, "cannot be set up: %s", strerror(-r));
         }
@@ -159,6 +179,14 @@ void instances_set_config(Instances *all, const Config *config) {
                 if (instance_state(all->slots[i].instance) == HOST_MISCONFIGURED)
                         leave(all, &all->slots[i]);
         reconcile(all);
+}
+
+void instances_look_again(Instances *all) {
+        defer_reconcile(all);
+}
+
+bool instances_has(const Instances *all, const char *name) {
+        return configured(all, name);
 }
 
 void instances_stop(Instances *all, usec_t wait) {

@@ -12,6 +12,10 @@ typedef struct InstancesParams {
         void (*appended)(void *userdata, bool immediate);
         void (*changed)(void *userdata); /* a status would show it, or one is through with its end */
         bool (*time_trusted)(void *userdata);
+        void (*instance_changed)(void *userdata, Instance *i); /* its state or reason */
+        void (*frame)(void *userdata, Instance *i, const Frame *f); /* as in InstanceParams */
+        /* Whether it is to run, where more than the configuration decides; NULL: as the configuration says. */
+        bool (*enabled)(void *userdata, const char *name, bool configured);
         void *userdata;
 } InstancesParams;
 
@@ -28,6 +32,12 @@ void instances_kill(Instances *all); /* whatever is left */
 
 /* See instance_time_trusted(). */
 void instances_time_trusted(const Instances *all);
+
+/* enabled() may say something else now. */
+void instances_look_again(Instances *all);
+/* Any that is configured, running or not, enabled or not. */
+bool instances_has(const Instances *all, const char *name);
+Instance *instances_find(const Instances *all, const char *name); /* NULL: there is none now */
 
 size_t instances_n(const Instances *all);
 const Instance *instances_at(const Instances *all, size_t i);

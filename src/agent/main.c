@@ -25,6 +25,7 @@ static const char *arg_state_dir = TBAGENT_STATE_DIR;
 static const char *arg_runtime_dir = TBAGENT_RUN_DIR;
 static const char *arg_plugin_dirs = TBAGENT_PLUGIN_DIR;
 static const char *arg_host = TBAGENT_HOST;
+static const char *arg_device_tree = "/proc/device-tree";
 static usec_t arg_deaf_after = 180 * USEC_PER_SEC;
 static bool arg_level_given;
 static enum { RUN, CHECK, ONCE, RING, SEGMENTS } arg_mode = RUN;
@@ -43,6 +44,7 @@ static void help(void) {
                "      --runtime-dir DIR   what has to survive a crash, on a tmpfs (default %s)\n"
                "      --plugin-dir DIRS   plugins, folders separated by : (default %s)\n"
                "      --host FILE         the plugin host program (default %s)\n"
+               "      --device-tree DIR   where the board says its serial number and model (default /proc/device-tree)\n"
                "      --log-level LEVEL   error, warning, notice, info or debug (default info)\n"
                "      --deaf-after TIME   start anew when the MQTT thread is silent so long (default 180s)\n"
                "  -h, --help\n"
@@ -51,7 +53,7 @@ static void help(void) {
 }
 
 enum {
-        OPT_CHECK = 256, OPT_ONCE, OPT_RING, OPT_SEGMENTS, OPT_STATE_DIR, OPT_RUNTIME_DIR, OPT_PLUGIN_DIR, OPT_HOST, OPT_LEVEL,
+        OPT_CHECK = 256, OPT_ONCE, OPT_RING, OPT_SEGMENTS, OPT_STATE_DIR, OPT_RUNTIME_DIR, OPT_PLUGIN_DIR, OPT_HOST, OPT_TREE, OPT_LEVEL,
         OPT_DEAF, OPT_VERSION
 };
 
@@ -65,6 +67,7 @@ static const struct option options[] = {
         { "runtime-dir", required_argument, NULL, OPT_RUNTIME_DIR },
         { "plugin-dir", required_argument, NULL, OPT_PLUGIN_DIR },
         { "host", required_argument, NULL, OPT_HOST },
+        { "device-tree", required_argument, NULL, OPT_TREE },
         { "log-level", required_argument, NULL, OPT_LEVEL },
         { "deaf-after", required_argument, NULL, OPT_DEAF },
         { "help", no_argument, NULL, 'h' },
@@ -115,6 +118,9 @@ static int parse_option(int c) {
                 return 1;
         case OPT_HOST:
                 arg_host = optarg;
+                return 1;
+        case OPT_TREE:
+                arg_device_tree = optarg;
                 return 1;
         case OPT_LEVEL:
                 return parse_level(optarg);
@@ -233,7 +239,7 @@ static void on_stop_signal(void *userdata, int signo _unused_) {
 }
 
 /* A file that cannot be used changes nothing but the status. */
-static void on_reload_signal(void *userdata, int signo _unused_) {
+static void reload(void *userdata) {
         Main *m = userdata;
         _cleanup_(freep) char *error = NULL;
         Config *config = NULL;
@@ -250,6 +256,10 @@ static void on_reload_signal(void *userdata, int signo _unused_) {
                 log_error("the configuration was not read again: %s", error ? error : strerror(-r));
         agent_set_config_error(m->agent, r < 0 ? error : NULL);
         sd_notify(0, "READY=1");
+}
+
+static void on_reload_signal(void *userdata, int signo _unused_) {
+        reload(userdata);
 }
 
 /* ---- run */
@@ -286,10 +296,11 @@ static void harden(void) {
 
 static int run_agent(Loop *loop, Config *config, const char *config_error) {
         _cleanup_(agent_freep) Agent *agent = NULL;
+        Main m = { .loop = loop };
         AgentParams p = { .loop = loop, .config_path = arg_config, .config_error = config_error, .host_path = arg_host,
                           .plugin_dirs = arg_plugin_dirs, .runtime_dir = arg_runtime_dir, .state_dir = arg_state_dir,
-                          .log_level = log_level(), .deaf_after = arg_deaf_after };
-        Main m = { .loop = loop };
+                          .device_tree = arg_device_tree, .reload = reload, .userdata = &m, .log_level = log_level(),
+                          .deaf_after = arg_deaf_after };
         int r = agent_new(&agent, &p, config);
 
         m.agent = agent;

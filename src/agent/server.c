@@ -6,7 +6,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "agent/identity.h"
 #include "agent/server.h"
 #include "base/log.h"
 
@@ -51,6 +50,8 @@ static void on_state(void *userdata, SessionState state, SessionReason reason, i
                 s->text = strdup(text ? text : "");
         }
         s->params.changed(s->params.userdata);
+        if (state == SESSION_WAITING && reason == SESSION_REFUSED)
+                s->params.refused(s->params.userdata);
 }
 
 static void on_online(void *userdata, const ClientLimits *limits) {
@@ -62,12 +63,39 @@ static void on_online(void *userdata, const ClientLimits *limits) {
                          limits->telemetry_messages ? limits->telemetry_messages : "none",
                          limits->telemetry_points ? limits->telemetry_points : "none", limits->max_payload);
         uplink_online(s->uplink, limits);
+        if (limits->settled)
+                s->params.online(s->params.userdata);
 }
 
 static void on_offline(void *userdata, SessionReason reason) {
         Server *s = userdata;
 
         uplink_offline(s->uplink, reason);
+        s->params.offline(s->params.userdata);
+}
+
+static void on_delivered(void *userdata, uint64_t context, int code) {
+        const Server *s = userdata;
+
+        s->params.delivered(s->params.userdata, context, code);
+}
+
+static void on_subscribing(void *userdata) {
+        const Server *s = userdata;
+
+        s->params.subscribing(s->params.userdata);
+}
+
+static void on_attributes(void *userdata, const char *json, size_t size) {
+        const Server *s = userdata;
+
+        s->params.attributes(s->params.userdata, json, size);
+}
+
+static void on_request(void *userdata, uint32_t id, const char *json, size_t size) {
+        const Server *s = userdata;
+
+        s->params.request(s->params.userdata, id, json, size);
 }
 
 static void on_published(void *userdata, uint64_t context, int code) {
@@ -83,9 +111,10 @@ static void on_warning(void *userdata _unused_, const char *text) {
 }
 
 static int on_credentials(void *userdata, SessionCredentials *ret, char **ret_text) {
-        Server *s = userdata;
+        const Server *s = userdata;
+        int r = s->params.credentials(s->params.userdata, ret, ret_text);
 
-        return config_credentials(s->params.config, &ret->username, &ret->password, ret_text);
+        return r != 0 ? MIN(r, 0) : config_credentials(s->params.config, &ret->username, &ret->password, ret_text);
 }
 
 static bool may_estimate(void *userdata) {
@@ -108,14 +137,15 @@ static int make_client(Server *s) {
                              .protocol = protocol_number(node_string(n, "protocol", 0)),
                              .keepalive = (usec_t)node_int(n, "keepalive"), .ca_file = node_string(n, "ca", 0),
                              .cert_file = node_string(n, "cert", 0), .key_file = node_string(n, "key", 0) },
-                .events = { on_state, on_online, on_offline, on_published, on_warning, on_credentials },
+                .events = { .state = on_state, .online = on_online, .offline = on_offline, .published = on_published,
+                            .delivered = on_delivered, .subscribing = on_subscribing, .attributes = on_attributes,
+                            .request = on_request, .warning = on_warning, .credentials = on_credentials },
                 .userdata = s,
         };
 
-        if ((id ? asprintf(&s->client_id, "%s", id) : asprintf(&s->client_id, "tbagent-%s", s->params.digits)) < 0) {
-                s->client_id = NULL;
+        s->client_id = board_text(s->params.board, id ? id : "tbagent-%m");
+        if (!s->client_id)
                 return -ENOMEM;
-        }
         p.session.client_id = s->client_id;
         return client_new(&s->client, &p);
 }
@@ -127,7 +157,7 @@ static int make_uplink(Server *s) {
                 .loop = s->params.loop, .spool = s->params.spool, .client = s->client, .batch_interval = interval,
                 .batch_size = (size_t)node_int(n, "batch_size"), .window = 8,
                 .backlog_rate = (unsigned)node_int(n, "backlog_rate"), .may_estimate = may_estimate,
-                .splay = identity_splay(s->params.digits, interval), .limits_file = s->params.limits_file,
+                .splay = identity_splay(s->params.board->digits, interval), .limits_file = s->params.limits_file,
                 .limits_server = config_url(s->params.config), .userdata = s,
         };
 
@@ -194,6 +224,14 @@ bool server_is_idle(const Server *s) {
 
 bool server_is_online(const Server *s) {
         return client_is_online(s->client);
+}
+
+Client *server_client(Server *s) {
+        return s->client;
+}
+
+usec_t server_take_points(Server *s, uint32_t *points) {
+        return uplink_take(s->uplink, points);
 }
 
 usec_t server_ping(Server *s) {

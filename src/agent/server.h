@@ -3,6 +3,7 @@
  * telemetry parts. Logs every change of the connection once. Main thread. */
 #pragma once
 
+#include "agent/board.h"
 #include "agent/config.h"
 #include "agent/uplink.h"
 
@@ -12,11 +13,21 @@ typedef struct ServerParams {
         Loop *loop;
         Spool *spool;         /* borrowed */
         const Config *config; /* borrowed until server_set_config(); has a URL */
-        const char *digits;   /* identity_get() */
+        const Board *board;   /* borrowed for life */
         const char *limits_file; /* as in UplinkParams */
         void (*changed)(void *userdata); /* something a status would show */
         void (*acknowledged)(void *userdata); /* a batch is at the server, or lost with the connection */
         bool (*may_estimate)(void *userdata); /* as in UplinkParams */
+        /* as in ClientEvents */
+        void (*subscribing)(void *userdata);
+        void (*attributes)(void *userdata, const char *json, size_t size);
+        void (*request)(void *userdata, uint32_t id, const char *json, size_t size);
+        void (*delivered)(void *userdata, uint64_t context, int code);
+        void (*online)(void *userdata);  /* what is not telemetry may flow; perhaps again */
+        void (*offline)(void *userdata);
+        void (*refused)(void *userdata); /* the server does not take the credentials */
+        /* Credentials that are not the configuration's; 0: they are; < 0: as in SessionEvents; 1: filled. */
+        int (*credentials)(void *userdata, SessionCredentials *ret, char **ret_text);
         void *userdata;
 } ServerParams;
 
@@ -34,6 +45,8 @@ void server_notify(Server *s, bool immediate);
 void server_flush(Server *s);
 bool server_is_idle(const Server *s); /* nothing waits to be acknowledged */
 bool server_is_online(const Server *s);
+Client *server_client(Server *s); /* borrowed */
+usec_t server_take_points(Server *s, uint32_t *points); /* uplink_take() */
 
 /* The thread that talks to the broker is asked for a sign of life; how long it has not given one. */
 usec_t server_ping(Server *s);

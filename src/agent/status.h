@@ -3,6 +3,7 @@
 #pragma once
 
 #include "agent/instances.h"
+#include "agent/overrides.h"
 #include "mqtt/session.h"
 #include "spool/spool.h"
 
@@ -19,7 +20,11 @@ typedef struct StatusView {
         bool clock_trusted;
         SpoolStats spool;
         uint64_t written_today; /* bytes */
+        const Config *config;
         const Instances *instances; /* NULL: none */
+        const Overrides *overrides; /* NULL: none */
+        size_t shared; /* attributes of the server */
+        bool shared_synced;
 } StatusView;
 
 /* Owned by the caller; NULL: out of memory. */

@@ -286,6 +286,17 @@ bool uplink_idle(const Uplink *u) {
         return sender_is_idle(&u->sender);
 }
 
+usec_t uplink_take(Uplink *u, uint32_t *points) {
+        Pace *p = &u->sender.pace;
+        usec_t now = now_of(u), delay;
+
+        *points = MIN(*points, MAX(limits_max_points(&p->limits, now), 1u));
+        delay = limits_delay(&p->limits, *points, now);
+        if (delay == 0)
+                pace_take(p, *points, 1, false);
+        return delay;
+}
+
 UplinkStats uplink_stats(const Uplink *u) {
         const Sender *s = &u->sender;
         Limits limits = s->pace.limits;

@@ -53,4 +53,7 @@ void uplink_published(Uplink *u, uint64_t context, int code);
 void uplink_flush(Uplink *u);
 /* Nothing is in flight and no new row waits that could go. The backlog may be as long as it is: it stays in the store. */
 bool uplink_idle(const Uplink *u);
+/* Room for a message with *points client attributes, which the server counts as telemetry: 0 and it is taken, for as many
+ * of them as its limits allow in one message; else when to ask again. */
+usec_t uplink_take(Uplink *u, uint32_t *points);
 UplinkStats uplink_stats(const Uplink *u);

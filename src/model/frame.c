@@ -55,6 +55,7 @@ static const FrameKind kinds[] = {
         [FRAME_FOUND]              = { "found", "s" },
         [FRAME_COUNTERS]           = { "counters", "uuuuuu" },
         [FRAME_DONE]               = { "done", "s" },
+        [FRAME_EFFECT]             = { "effect", "susss" },
 };
 
 static const char *const state_names[_HOST_STATE_MAX] = {

@@ -36,7 +36,7 @@ typedef enum FrameType {
         FRAME_GAP,         /* u points, i from (BOOTTIME ns), i to, s why */
         FRAME_LOG,         /* u level, s text */
         FRAME_REPLY,       /* u id, s json */
-        FRAME_ERROR,       /* u id, s code, s message : answer to RPC or SETTING */
+        FRAME_ERROR,       /* u id, s code, s message : answer to RPC */
         FRAME_SUBSCRIBE,   /* s attribute */
         FRAME_ATTRIBUTES,  /* s json : publish as client attributes */
         FRAME_ATTRIBUTES_REQUEST, /* u token, s client keys, s shared keys, u timeout usec */
@@ -47,6 +47,8 @@ typedef enum FrameType {
         FRAME_FOUND,       /* s json : from scan */
         FRAME_COUNTERS,    /* u samples, u points, u overruns, u failed reads, u dropped points, u refused values */
         FRAME_DONE,        /* s reason : CHECK, ONCE or SCAN mode is through, or the host is about to end */
+        FRAME_EFFECT,      /* s path, u errno, s json in effect ("" none), s json without live changes, s why : answer to SETTING;
+                              ENOENT, EPERM: not an option that may change, else the value was refused */
 } FrameType;
 
 typedef enum FrameMode { MODE_RUN, MODE_CHECK, MODE_ONCE, MODE_SCAN, MODE_EXIT_STATE } FrameMode;

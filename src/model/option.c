@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #include "model/option-value.h"
+#include "model/option-json.h"
 #include "model/option.h"
 
 #define TABLES_MAX 4
@@ -392,17 +393,30 @@ static Node *step_down(Node *n, const char **path) {
         return member;
 }
 
+/* NULL: no such option; else *n is the node that has it and *path its name. */
+static Slot *find_path(Node **n, const char **path) {
+        Slot *slot;
+
+        while (*n && strchr(*path, '.'))
+                *n = step_down(*n, path);
+        slot = *n ? find_slot(*n, *path, strlen(*path)) : NULL;
+        return slot && slot->option->type != TBAGENT_GROUP && slot->option->type != TBAGENT_MAP ? slot : NULL;
+}
+
+char *node_json(Node *n, const char *path, bool in_effect) {
+        const Slot *slot = find_path(&n, &path);
+
+        return slot ? option_value_json(in_effect && slot->has_live ? &slot->live : &slot->value, slot->option) : NULL;
+}
+
 int node_set(Node *n, const char *path, const Setting *setting, problem_fn fn, void *userdata) {
         Problems p = { fn, userdata, 0 };
         char full[PATH_SIZE];
         OptionValue live;
-        Slot *slot;
+        Slot *slot = find_path(&n, &path);
         int r;
 
-        while (n && strchr(path, '.'))
-                n = step_down(n, &path);
-        slot = n ? find_slot(n, path, strlen(path)) : NULL;
-        if (!slot || slot->option->type == TBAGENT_GROUP || slot->option->type == TBAGENT_MAP)
+        if (!slot)
                 return -ENOENT;
         if (!slot->runtime)
                 return -EPERM;

@@ -342,3 +342,12 @@ size_t json_quote(char *out, const char *text, size_t size) {
         *p++ = '"';
         return (size_t)(p - out);
 }
+
+char *json_string(const char *text) {
+        size_t size = strlen(text);
+        char *quoted = malloc(6 * size + 3);
+
+        if (quoted)
+                quoted[json_quote(quoted, text, size)] = '\0';
+        return quoted;
+}

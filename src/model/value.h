@@ -39,6 +39,7 @@ _must_check_ int number_format_double(char out[static NUMBER_TEXT_MAX], double v
 /* Writes text as a JSON string with quotes; bytes that are no UTF-8 become U+FFFD, U+0000 is left out.
  * Size needed is at most 6 * size + 2. Returns the size written. */
 size_t json_quote(char *out, const char *text, size_t size);
+char *json_string(const char *text); /* the same, with NUL, owned by the caller; NULL: no memory */
 /* The bytes at the front that stand in a JSON string as they are: ASCII from blank up, no quote, no backslash. */
 size_t json_plain(const char *text, size_t size);
 /* Length of the character at the front (1 to 4); 0: not UTF-8 (overlong, surrogate, cut off) or size is 0. */

@@ -101,19 +101,13 @@ static void on_attribute(Serve *s, const Frame *f) {
         services_leave(s->services);
 }
 
-/* Names of its two answers: REPLY and ERROR with id 0, which no RPC has. */
 static void on_setting(Serve *s, const Frame *f) {
         const char *path = f->f[0].data;
-        char json[600], quoted[520], text[400];
+        char text[400];
         int r = live_apply(s->live, path, (const uint8_t *)f->f[1].data, f->f[1].size, text, sizeof text);
+        _cleanup_(freep) char *now = node_json(s->params.options, path, true), *file = node_json(s->params.options, path, false);
 
-        if (r < 0)
-                (void)outbox_send(s->params.outbox, FRAME_ERROR, (uint64_t)0, path, text);
-        else if (strlen(path) < sizeof quoted / 6 - 2) {
-                quoted[json_quote(quoted, path, strlen(path))] = '\0';
-                snprintf(json, sizeof json, "{\"setting\":%s}", quoted);
-                (void)outbox_send(s->params.outbox, FRAME_REPLY, (uint64_t)0, json);
-        }
+        (void)outbox_send(s->params.outbox, FRAME_EFFECT, path, (uint64_t)-MIN(r, 0), now ? now : "", file ? file : "", text);
         if (r == 0 && streq(path, "every"))
                 life_reschedule(s->life);
 }

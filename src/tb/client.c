@@ -1,30 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * After each CONNACK, in this order: SUBSCRIBE to the exact topics (the server keeps no subscriptions and
- * grants nothing with #), its SUBACK checked code by code, online(), getSessionLimits, online() again with what
- * it answered. A server that does not answer (before 3.8, or another broker) is online all the same.
+ * grants nothing with #) and right behind it subscribing(), its SUBACK checked code by code, online(),
+ * getSessionLimits, online() again with what it answered. A server that does not answer (before 3.8, or another
+ * broker) is online all the same.
  *
- * Requests to the server stand in a small table by id. Ids rise and go round after 2^31: the server keeps a
- * timer of 60 s for each that a new connection does not stop. An answer whose id is not in the table came too
- * late and is dropped.
+ * All but telemetry shares the server's limit of messages: over it nothing is sent, rather than have the session
+ * closed.
  *
- * What the server asks of us has no handler in this part: RPCs are answered with an error, so that the caller does
- * not wait for its timeout, except where a dashboard would take any answer for "on". Replies share the server's
- * message limit with everything else; over it they are left out rather than have the session closed.
- *
- * All that arrives is foreign: parsed with bounded depth and size, checked for shape, never asserted.
+ * All that arrives is foreign: bounded in size here, and parsed by those who get it.
  */
-#include <json-c/json.h>
 #include <stdio.h>
 
 #include "model/value.h"
 #include "tb/client.h"
 #include "tb/limits.h"
 #include "tb/topic.h"
+#include "tb/tree.h"
 
-#define CALLS_MAX 32
-#define BODY_MAX (64 * KIB)
-#define JSON_DEPTH 32
 #define DOWNLINKS_MAX 60000 /* the server's packet ids break at 65535 (THINGSBOARD.md 1.3) */
 #define LIMITS_TIMEOUT (10 * USEC_PER_SEC)
 #define RETRY_SUBSCRIBE USEC_PER_SEC
@@ -33,139 +26,141 @@
 #define INFLIGHT_DEFAULT 100
 #define SHARE 0.8
 #define CONTEXT_OWN (UINT64_C(1) << 63) /* publishes of our own: nobody is told */
-
-typedef struct Call {
-        uint32_t id; /* 0: unused */
-        usec_t deadline;
-        client_answer_fn fn;
-        void *userdata;
-} Call;
+#define CONTEXT_OTHER (UINT64_C(1) << 62) /* not telemetry: delivered() */
 
 struct Client {
         Loop *loop;
         Session *session;
-        LoopTimer *call_timer, *reconnect_timer;
+        LoopTimer *reconnect_timer;
         ClientEvents events;
         void *userdata;
         usec_t limits_timeout;
         bool online, reconnecting;
-        uint32_t last_id;
-        Call calls[CALLS_MAX];
-        Bucket messages; /* for what we send beside telemetry */
+        Calls calls;
+        size_t max_payload; /* as the server told */
+        Bucket messages;    /* for what we send beside telemetry */
 };
 
 static const TopicKind subscriptions[] = { TOPIC_ATTRIBUTES, TOPIC_ATTRIBUTES_RESPONSE, TOPIC_RPC_REQUEST, TOPIC_RPC_RESPONSE };
 
-/* ---- calls */
+/* ---- what is not telemetry */
 
-static void calls_arm(Client *c) {
-        usec_t deadline = USEC_INFINITY;
-
-        for (size_t i = 0; i < CALLS_MAX; i++)
-                if (c->calls[i].id != 0)
-                        deadline = MIN(deadline, c->calls[i].deadline);
-        if (deadline == USEC_INFINITY)
-                loop_timer_disarm(c->call_timer);
-        else
-                loop_timer_arm(c->call_timer, deadline, 10 * USEC_PER_MSEC);
+/* Bytes of a PUBLISH beside topic and payload, counted on the remaining length: the topic's length, packet id, properties */
+static size_t overhead(const Client *c) {
+        return 2 + 2 + (session_protocol(c->session) == 5 ? 1 : 0);
 }
 
-static void call_end(Client *c, Call *call, int error, const char *json, size_t size) {
-        Call ended = *call;
-
-        *call = (Call){ 0 };
-        calls_arm(c);
-        ended.fn(ended.userdata, error, json, size);
-}
-
-static void calls_fail(Client *c, int error, usec_t due) {
-        for (size_t i = 0; i < CALLS_MAX; i++)
-                if (c->calls[i].id != 0 && c->calls[i].deadline <= due)
-                        call_end(c, &c->calls[i], error, NULL, 0);
-}
-
-static void on_call_timer(void *userdata) {
-        Client *c = userdata;
-
-        calls_fail(c, -ETIMEDOUT, loop_monotonic(c->loop));
-        calls_arm(c);
-}
-
-static Call *call_find(Client *c, uint32_t id) {
-        for (size_t i = 0; i < CALLS_MAX; i++)
-                if (c->calls[i].id == id)
-                        return &c->calls[i];
-        return NULL;
-}
-
-/* Never 0, never one that waits. */
-static uint32_t next_id(Client *c) {
-        do
-                c->last_id = c->last_id >= TOPIC_ID_MAX ? 1 : c->last_id + 1;
-        while (call_find(c, c->last_id));
-        return c->last_id;
-}
-
-static int publish(Client *c, TopicKind kind, uint32_t id, const char *text, size_t size) {
+static int publish(Client *c, TopicKind kind, uint32_t id, const char *text, size_t size, uint64_t context) {
         char topic[TOPIC_TEXT_MAX];
 
-        return session_publish(c->session, topic_build(kind, id, topic), text, size, 1, CONTEXT_OWN);
+        topic_build(kind, id, topic);
+        if (strlen(topic) + size + overhead(c) > c->max_payload)
+                return -E2BIG;
+        return session_publish(c->session, topic, text, size, 1, context);
+}
+
+/* What the server counts as a message. */
+static int publish_counted(Client *c, TopicKind kind, uint32_t id, const char *text, size_t size, uint64_t context) {
+        usec_t now = loop_monotonic(c->loop);
+        int r;
+
+        if (bucket_delay(&c->messages, 1, now) > 0)
+                return -EAGAIN;
+        r = publish(c, kind, id, text, size, context);
+        if (r == 0)
+                bucket_take(&c->messages, 1, now);
+        return r;
+}
+
+static void on_limits(void *userdata, int error, const char *json, size_t size);
+
+static int ask(Client *c, CallKind kind, TopicKind topic, const char *body, usec_t timeout, client_answer_fn fn, void *userdata) {
+        uint32_t id = calls_next_id(&c->calls);
+        int r;
+
+        if (id == 0)
+                return -EAGAIN;
+        if (fn == on_limits) /* the server does not count this one */
+                r = publish(c, topic, id, body, strlen(body), CONTEXT_OWN);
+        else
+                r = publish_counted(c, topic, id, body, strlen(body), CONTEXT_OWN);
+        if (r == 0)
+                calls_add(&c->calls, id, kind, timeout, fn, userdata);
+        return r;
 }
 
 int client_call(Client *c, const char *method, const char *params, usec_t timeout, client_answer_fn fn, void *userdata) {
-        _cleanup_(freep) char *quoted = malloc(6 * strlen(method) + 2), *body = NULL;
-        Call *call = call_find(c, 0);
-        uint32_t id;
-        int size, r;
+        _cleanup_(freep) char *quoted = json_string(method), *body = NULL;
 
-        if (!quoted)
+        if (!quoted || asprintf(&body, "{\"method\":%s%s%s}", quoted, params ? ",\"params\":" : "", params ?: "") < 0) {
+                body = NULL;
                 return -ENOMEM;
-        if (!call)
-                return -EAGAIN;
-        size = asprintf(&body, "{\"method\":%.*s%s%s}", (int)json_quote(quoted, method, strlen(method)), quoted,
-                        params ? ",\"params\":" : "", params ?: "");
-        if (size < 0)
-                return -ENOMEM;
-        id = next_id(c);
-        r = publish(c, TOPIC_RPC_REQUEST, id, body, (size_t)size);
-        if (r < 0)
-                return r;
-        *call = (Call){ .id = id, .deadline = loop_monotonic(c->loop) + timeout, .fn = fn, .userdata = userdata };
-        calls_arm(c);
-        return 0;
-}
-
-/* ---- JSON from outside */
-
-static void json_putp(json_object **o) {
-        json_object_put(*o);
-}
-
-static json_object *parse_json(const char *text, size_t size) {
-        struct json_tokener *t;
-        json_object *o = NULL;
-
-        t = json_tokener_new_ex(JSON_DEPTH);
-        if (!t)
-                return NULL;
-        json_tokener_set_flags(t, JSON_TOKENER_STRICT);
-        o = json_tokener_parse_ex(t, text, (int)size);
-        /* A number at the very end waits for more: only objects matter here, those are complete. */
-        if (json_tokener_get_error(t) != json_tokener_success) {
-                json_object_put(o);
-                o = NULL;
         }
-        json_tokener_free(t);
-        return o;
+        return ask(c, CALL_RPC, TOPIC_RPC_REQUEST, body, timeout, fn, userdata);
 }
 
-static bool is_timeout_answer(json_object *o) {
-        json_object *error;
+/* An empty part makes the server forget the answer (THINGSBOARD.md 4). */
+static bool keys_are_good(const char *keys) {
+        for (;; keys++) {
+                size_t size = strcspn(keys, ",");
 
-        return json_object_is_type(o, json_type_object) && json_object_object_length(o) == 1 &&
-               json_object_object_get_ex(o, "error", &error) && json_object_is_type(error, json_type_string) &&
-               streq(json_object_get_string(error), "timeout");
+                if (key_check(keys, size, NULL) < 0)
+                        return false;
+                keys += size;
+                if (*keys == '\0')
+                        return true;
+        }
 }
+
+/* "clientKeys":"a,b"; owned by the caller. */
+static char *keys_member(const char *name, const char *keys) {
+        _cleanup_(freep) char *quoted = json_string(keys);
+        char *text = NULL;
+
+        return quoted && asprintf(&text, "\"%s\":%s", name, quoted) >= 0 ? text : NULL;
+}
+
+int client_request_attributes(Client *c, const char *client_keys, const char *shared_keys, usec_t timeout, client_answer_fn fn,
+                              void *userdata) {
+        _cleanup_(freep) char *client = client_keys ? keys_member("clientKeys", client_keys) : strdup("");
+        _cleanup_(freep) char *shared = shared_keys ? keys_member("sharedKeys", shared_keys) : strdup(""), *body = NULL;
+
+        if ((client_keys && !keys_are_good(client_keys)) || (shared_keys && !keys_are_good(shared_keys)))
+                return -EINVAL;
+        if (!client || !shared || asprintf(&body, "{%s%s%s}", client, client[0] && shared[0] ? "," : "", shared) < 0) {
+                body = NULL;
+                return -ENOMEM;
+        }
+        return ask(c, CALL_ATTRIBUTES, TOPIC_ATTRIBUTES_REQUEST, body, timeout, fn, userdata);
+}
+
+int client_publish_attributes(Client *c, const char *json, size_t size, uint64_t context) {
+        return c->online ? publish(c, TOPIC_ATTRIBUTES, 0, json, size, context | CONTEXT_OTHER) : -ENOTCONN;
+}
+
+int client_reply(Client *c, uint32_t id, const char *json, size_t size, uint64_t context) {
+        return publish_counted(c, TOPIC_RPC_RESPONSE, id, json, size, context | CONTEXT_OTHER);
+}
+
+int client_claim(Client *c, const char *secret, usec_t duration, uint64_t context) {
+        _cleanup_(freep) char *quoted = json_string(secret ?: ""), *body = NULL;
+        int r;
+
+        if (!c->online)
+                return -ENOTCONN;
+        if (duration > 0)
+                r = asprintf(&body, "{\"secretKey\":%s,\"durationMs\":%llu}", quoted ?: "",
+                             (unsigned long long)(duration / USEC_PER_MSEC));
+        else
+                r = asprintf(&body, "{\"secretKey\":%s}", quoted ?: "");
+        if (r < 0 || !quoted) {
+                body = r < 0 ? NULL : body;
+                return -ENOMEM;
+        }
+        return publish_counted(c, TOPIC_CLAIM, 0, body, (size_t)r, context | CONTEXT_OTHER);
+}
+
+/* ---- limits */
 
 /* -EBADMSG: neither text of the form "cap:sec,..." nor null. */
 static int read_rate(json_object *rates, const char *name, const char **ret) {
@@ -212,7 +207,7 @@ static ClientLimits limits_unknown(void) {
 
 static void on_limits(void *userdata, int error, const char *json, size_t size) {
         Client *c = userdata;
-        _cleanup_(json_putp) json_object *o = error == 0 ? parse_json(json, size) : NULL;
+        _cleanup_(tree_putp) json_object *o = NULL;
         ClientLimits limits = limits_unknown();
 
         if (error == -ETIMEDOUT) { /* a server before 3.8: it does not tell, and that is that */
@@ -221,7 +216,7 @@ static void on_limits(void *userdata, int error, const char *json, size_t size) 
         }
         if (error < 0)
                 return;
-        if (read_limits(o, &limits) < 0) {
+        if (!json || tree_parse(json, size, &o) < 0 || read_limits(o, &limits) < 0) {
                 c->events.warning(c->userdata,
                                   "the server's answer to getSessionLimits is not understood: "
                                   "it is taken as one without limits known");
@@ -230,6 +225,7 @@ static void on_limits(void *userdata, int error, const char *json, size_t size) 
                 c->events.online(c->userdata, &limits);
                 return;
         }
+        c->max_payload = limits.max_payload;
         if (bucket_parse(limits.messages, SHARE, loop_monotonic(c->loop), &c->messages) == 0)
                 c->events.online(c->userdata, &limits);
 }
@@ -262,6 +258,11 @@ static void on_subscribed(void *userdata, uint64_t context _unused_, const uint8
         go_online(c);
 }
 
+static void tell_subscribing(const Client *c) {
+        if (c->events.subscribing)
+                c->events.subscribing(c->userdata);
+}
+
 static void subscribe(Client *c) {
         const char *topics[ELEMENTS(subscriptions)];
 
@@ -269,6 +270,8 @@ static void subscribe(Client *c) {
                 topics[i] = topic_filter(subscriptions[i]);
         if (session_subscribe(c->session, topics, ELEMENTS(topics), CONTEXT_OWN) < 0)
                 loop_timer_arm_in(c->reconnect_timer, RETRY_SUBSCRIBE, 0);
+        else
+                tell_subscribing(c);
 }
 
 static void on_reconnect_timer(void *userdata) {
@@ -288,15 +291,17 @@ static void on_state(void *userdata, SessionState state, SessionReason reason, i
                 subscribe(c);
                 return;
         }
-        calls_fail(c, -ENOTCONN, USEC_INFINITY);
         if (was_online)
                 c->events.offline(c->userdata, reason);
+        calls_fail(&c->calls, -ENOTCONN);
 }
 
 static void on_published(void *userdata, uint64_t context, int code) {
         Client *c = userdata;
 
-        if (!(context & CONTEXT_OWN))
+        if ((context & CONTEXT_OTHER) && c->events.delivered)
+                c->events.delivered(c->userdata, context & ~CONTEXT_OTHER, code);
+        else if (!(context & (CONTEXT_OWN | CONTEXT_OTHER)))
                 c->events.published(c->userdata, context, code);
 }
 
@@ -308,47 +313,25 @@ static int on_credentials(void *userdata, SessionCredentials *ret, char **ret_te
 
 /* ---- what arrives */
 
-/* The stock widgets show any object as "on", an error too: silence is what they understand. */
-static bool is_stock_getter(const char *text, size_t size) {
-        _cleanup_(json_putp) json_object *o = parse_json(text, size);
-        json_object *method;
-        const char *name;
+static bool is_timeout_answer(const char *json, size_t size) {
+        _cleanup_(tree_putp) json_object *o = NULL;
+        json_object *error;
 
-        if (!json_object_is_type(o, json_type_object) || !json_object_object_get_ex(o, "method", &method) ||
-            !json_object_is_type(method, json_type_string))
+        if (size > 64 || tree_parse(json, size, &o) < 0)
                 return false;
-        name = json_object_get_string(method);
-        return streq(name, "getValue") || streq(name, "getState") || streq(name, "checkStatus");
+        error = tree_member(o, "error");
+        return json_object_is_type(error, json_type_string) && json_object_object_length(o) == 1 &&
+               streq(json_object_get_string(error), "timeout");
 }
 
-static void answer_rpc(Client *c, uint32_t id, const char *text, size_t size) {
-        static const char unsupported[] = "{\"error\":{\"code\":\"unsupported\",\"message\":\"this device has no such method\"}}";
-        static const char too_large[] = "{\"error\":{\"code\":\"too_large\",\"message\":\"the request is larger than 64 KiB\"}}";
-        usec_t now = loop_monotonic(c->loop);
-        bool fits = text && size <= BODY_MAX;
+static void take_answer(Client *c, CallKind kind, uint32_t id, const char *json, size_t size) {
+        int error = 0;
 
-        if ((fits && is_stock_getter(text, size)) || bucket_delay(&c->messages, 1, now) > 0)
-                return;
-        if (publish(c, TOPIC_RPC_RESPONSE, id, fits ? unsupported : too_large,
-                    fits ? sizeof(unsupported) - 1 : sizeof(too_large) - 1) == 0)
-                bucket_take(&c->messages, 1, now);
-}
-
-static void take_answer(Client *c, uint32_t id, const char *text, size_t size) {
-        Call *call = id != 0 ? call_find(c, id) : NULL;
-        _cleanup_(json_putp) json_object *o = NULL;
-
-        if (!call)
-                return;
-        if (!text || size > BODY_MAX) {
-                call_end(c, call, -E2BIG, NULL, 0);
-                return;
-        }
-        o = parse_json(text, size);
-        if (is_timeout_answer(o))
-                call_end(c, call, -ETIMEDOUT, NULL, 0);
-        else
-                call_end(c, call, 0, text, size);
+        if (!json || (kind == CALL_RPC && size > TREE_TEXT_MAX))
+                error = -E2BIG;
+        else if (kind == CALL_RPC && is_timeout_answer(json, size))
+                error = -ETIMEDOUT;
+        (void)calls_answer(&c->calls, kind, id, error, error == 0 ? json : NULL, error == 0 ? size : 0); /* else it came too late */
 }
 
 static void on_message(void *userdata, const char *topic, const void *payload, size_t size) {
@@ -356,16 +339,22 @@ static void on_message(void *userdata, const char *topic, const void *payload, s
         uint32_t id;
 
         switch (topic_parse(topic, &id)) {
+        case TOPIC_ATTRIBUTES:
+                if (c->events.attributes)
+                        c->events.attributes(c->userdata, payload, size);
+                break;
+        case TOPIC_ATTRIBUTES_RESPONSE:
+                take_answer(c, CALL_ATTRIBUTES, id, payload, size);
+                break;
         case TOPIC_RPC_REQUEST:
-                answer_rpc(c, id, payload, size);
+                if (c->events.request)
+                        c->events.request(c->userdata, id, size > TREE_TEXT_MAX ? NULL : payload, size);
                 break;
         case TOPIC_RPC_RESPONSE:
-                take_answer(c, id, payload, size);
+                take_answer(c, CALL_RPC, id, payload, size);
                 break;
         case TOPIC_TELEMETRY:
-        case TOPIC_ATTRIBUTES:
         case TOPIC_ATTRIBUTES_REQUEST:
-        case TOPIC_ATTRIBUTES_RESPONSE:
         case TOPIC_CLAIM:
         case _TOPIC_MAX:
         case _TOPIC_INVALID:
@@ -390,7 +379,8 @@ int client_new(Client **ret, const ClientParams *params) {
         c->events = params->events;
         c->userdata = params->userdata;
         c->limits_timeout = params->limits_timeout ?: LIMITS_TIMEOUT;
-        r = loop_timer_new(&c->call_timer, c->loop, "client-calls", on_call_timer, c);
+        c->max_payload = PAYLOAD_DEFAULT;
+        r = calls_init(&c->calls, c->loop);
         if (r < 0)
                 return r;
         r = loop_timer_new(&c->reconnect_timer, c->loop, "client-reconnect", on_reconnect_timer, c);
@@ -409,7 +399,7 @@ Client *client_free(Client *c) {
         if (!c)
                 return NULL;
         session_free(c->session);
-        loop_timer_free(c->call_timer);
+        calls_done(&c->calls);
         loop_timer_free(c->reconnect_timer);
         free(c);
         return NULL;
@@ -432,7 +422,7 @@ int client_telemetry(Client *c, const void *payload, size_t size, uint64_t conte
 
         if (!c->online)
                 return -ENOTCONN;
-        return session_publish(c->session, topic_build(TOPIC_TELEMETRY, 0, topic), payload, size, 1, context & ~CONTEXT_OWN);
+        return session_publish(c->session, topic_build(TOPIC_TELEMETRY, 0, topic), payload, size, 1, context & ~(CONTEXT_OWN | CONTEXT_OTHER));
 }
 
 bool client_is_online(const Client *c) {
@@ -444,6 +434,5 @@ Session *client_session(Client *c) {
 }
 
 size_t client_telemetry_overhead(const Client *c) {
-        /* length of the topic and the topic, packet id, and the length of MQTT 5's properties */
-        return 2 + strlen(topic_filter(TOPIC_TELEMETRY)) + 2 + (session_protocol(c->session) == 5 ? 1 : 0);
+        return strlen(topic_filter(TOPIC_TELEMETRY)) + overhead(c);
 }

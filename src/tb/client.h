@@ -4,6 +4,7 @@
 #pragma once
 
 #include "mqtt/session.h"
+#include "tb/calls.h"
 
 typedef struct Client Client;
 
@@ -24,6 +25,14 @@ typedef struct ClientEvents {
         void (*online)(void *userdata, const ClientLimits *limits);
         void (*offline)(void *userdata, SessionReason reason);
         void (*published)(void *userdata, uint64_t context, int code); /* of client_telemetry() */
+        /* The next four may be NULL. Of client_publish_attributes(), client_reply() and client_claim(): 0, or as in SessionEvents */
+        void (*delivered)(void *userdata, uint64_t context, int code);
+        /* SUBSCRIBE has just been sent: what is asked now is asked behind it. */
+        void (*subscribing)(void *userdata);
+        /* Shared attributes have changed; json NULL: larger than 1 MiB. */
+        void (*attributes)(void *userdata, const char *json, size_t size);
+        /* The server's request `id` (from 0, not unique over time); json NULL: larger than 64 KiB. */
+        void (*request)(void *userdata, uint32_t id, const char *json, size_t size);
         /* Something an operator should read once: a refused subscription, an answer of odd shape. */
         void (*warning)(void *userdata, const char *text);
         int (*credentials)(void *userdata, SessionCredentials *ret, char **ret_text);
@@ -36,10 +45,6 @@ typedef struct ClientParams {
         void *userdata;
 } ClientParams;
 
-/* error: 0; -ETIMEDOUT: no answer in time, or the server said {"error":"timeout"}; -E2BIG: larger than 64 KiB;
- * -ENOTCONN: the connection went. json need not end with NUL. */
-typedef void (*client_answer_fn)(void *userdata, int error, const char *json, size_t size);
-
 _must_check_ int client_new(Client **ret, const ClientParams *params);
 Client *client_free(Client *c);
 DEFINE_CLEANUP(Client *, client_free)
@@ -47,11 +52,25 @@ void client_start(Client *c);
 int client_stop(Client *c, usec_t wait); /* as session_stop() */
 _must_check_ int client_stop_later(Client *c, void (*stopped)(void *userdata), void *userdata); /* as session_stop_later() */
 
-/* Publishes one telemetry payload at QoS 1; context < 2^63. Errors as session_publish(). */
+/* Publishes one telemetry payload at QoS 1; context < 2^62. Errors as session_publish(). */
 _must_check_ int client_telemetry(Client *c, const void *payload, size_t size, uint64_t context);
-/* Client RPC. ids rise and are not used again within 60 s. params: JSON, NULL: none. -EAGAIN: too many wait. */
+
+/* The rest. -ENOTCONN: offline; -EAGAIN: the limit of messages that the server told, or too much waits: later;
+ * -E2BIG: larger than the server takes; -EINVAL. context < 2^62, told by delivered(). */
+
+/* Client RPC. params: JSON, NULL: none. */
 _must_check_ int client_call(Client *c, const char *method, const char *params, usec_t timeout, client_answer_fn fn,
                              void *userdata);
+/* Keys are separated by commas; both NULL: all client and all shared attributes. The answer is {"client":{..},"shared":{..}},
+ * without what is not there. */
+_must_check_ int client_request_attributes(Client *c, const char *client_keys, const char *shared_keys, usec_t timeout,
+                                           client_answer_fn fn, void *userdata);
+/* json: an object whose keys were checked. Counts as telemetry for the server's limits, which is the caller's part. */
+_must_check_ int client_publish_attributes(Client *c, const char *json, size_t size, uint64_t context);
+/* Answers the server's request; json was checked. */
+_must_check_ int client_reply(Client *c, uint32_t id, const char *json, size_t size, uint64_t context);
+/* secret NULL: none; duration 0: the server's default. */
+_must_check_ int client_claim(Client *c, const char *secret, usec_t duration, uint64_t context);
 
 bool client_is_online(const Client *c);
 Session *client_session(Client *c); /* borrowed */

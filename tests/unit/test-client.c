@@ -16,7 +16,10 @@
 typedef struct World {
         Loop *loop;
         Client *client;
-        unsigned online, offline, warnings, acked, lost, answers;
+        unsigned online, offline, warnings, acked, lost, answers, subscribing, delivered, requests, updates;
+        uint64_t delivered_context;
+        uint32_t request_id;
+        char update[256], request[256];
         ClientLimits limits;
         char points[64], warning[256], answer[256];
         int error;
@@ -56,6 +59,32 @@ static void on_warning(void *userdata, const char *text) {
         snprintf(w->warning, sizeof(w->warning), "%s", text);
 }
 
+static void on_delivered(void *userdata, uint64_t context, int code) {
+        World *w = userdata;
+
+        w->delivered += code == 0;
+        w->delivered_context = context;
+}
+
+static void on_subscribing(void *userdata) {
+        ((World *)userdata)->subscribing++;
+}
+
+static void on_attributes(void *userdata, const char *json, size_t size) {
+        World *w = userdata;
+
+        w->updates++;
+        snprintf(w->update, sizeof(w->update), "%.*s", (int)size, json ?: "");
+}
+
+static void on_request(void *userdata, uint32_t id, const char *json, size_t size) {
+        World *w = userdata;
+
+        w->requests++;
+        w->request_id = id;
+        snprintf(w->request, sizeof(w->request), "%.*s", (int)size, json ?: "too large");
+}
+
 static int on_credentials(void *userdata, SessionCredentials *ret, char **ret_text) {
         (void)userdata, (void)ret_text;
         ret->username = strdup("TOKEN");
@@ -75,7 +104,9 @@ static void world_new(World *w, int protocol) {
                 .session = { .url = server.url, .client_id = "tbagent-test", .protocol = protocol,
                              .keepalive = 30 * USEC_PER_SEC, .backoff_min = 20 * USEC_PER_MSEC, .backoff_max = 100 * USEC_PER_MSEC },
                 .limits_timeout = 2 * USEC_PER_SEC,
-                .events = { on_state, on_online, on_offline, on_published, on_warning, on_credentials },
+                .events = { .state = on_state, .online = on_online, .offline = on_offline, .published = on_published,
+                            .delivered = on_delivered, .subscribing = on_subscribing, .attributes = on_attributes,
+                            .request = on_request, .warning = on_warning, .credentials = on_credentials },
                 .userdata = w,
         };
 
@@ -214,6 +245,7 @@ static bool is_readable(int fd) {
 }
 
 static void test_server_rpc(void **state) {
+        static const char reply[] = "{\"hot\":true}";
         char id[64], path[128];
         json_object *answer;
         World w;
@@ -225,12 +257,67 @@ static void test_server_rpc(void **state) {
         run_until(w.loop, w.online == 2);
         snprintf(path, sizeof(path), "/api/rpc/twoway/%s", id);
         fd = standin_request(&server, path, "{\"method\":\"boil\",\"params\":{\"deep\":[[[1]]]},\"timeout\":5000}");
-        run_until(w.loop, is_readable(fd));
+        run_until(w.loop, w.requests == 1);
+        assert_string_equal(w.request, "{\"method\":\"boil\",\"params\":{\"deep\":[[[1]]]}}");
+        assert_int_equal(client_reply(w.client, w.request_id, reply, sizeof(reply) - 1, 7), 0);
+        run_until(w.loop, is_readable(fd) && w.delivered == 1);
+        assert_int_equal(w.delivered_context, 7);
         answer = standin_answer(fd);
-        assert_string_equal(json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN),
-                            "{\"error\":{\"code\":\"unsupported\",\"message\":\"this device has no such method\"}}");
+        assert_string_equal(json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN), reply);
         json_object_put(answer);
         world_done(&w);
+}
+
+/* Publishing, asking for what was published, an update, and a claim. */
+static void test_attributes(void **state) {
+        static const char own[] = "{\"board\":\"b\",\"n\":9007199254740993}";
+        char id[64], path[128];
+        World w;
+
+        (void)state;
+        standin_device_id(&server, id);
+        world_new(&w, 5);
+        run_until(w.loop, w.online == 2);
+        assert_int_equal(w.subscribing, 1);
+        assert_int_equal(client_publish_attributes(w.client, own, sizeof(own) - 1, 8), 0);
+        run_until(w.loop, w.delivered == 1);
+        assert_int_equal(w.delivered_context, 8);
+        for (unsigned tries = 0; !strstr(w.answer, "9007199254740993") && tries < 100; tries++) {
+                unsigned answers = w.answers;
+
+                assert_int_equal(client_request_attributes(w.client, "board,n", NULL, 5 * USEC_PER_SEC, on_answer, &w), 0);
+                run_until(w.loop, w.answers > answers); /* the server stores after its PUBACK */
+                assert_int_equal(w.error, 0);
+        }
+        assert_string_equal(w.answer, "{\"client\":{\"board\":\"b\",\"n\":9007199254740993}}");
+        snprintf(path, sizeof(path), "/api/plugins/telemetry/DEVICE/%s/attributes/SHARED_SCOPE", id);
+        standin_do(&server, path, "{\"every\":\"5s\"}");
+        run_until(w.loop, w.updates == 1);
+        assert_string_equal(w.update, "{\"every\":\"5s\"}");
+        assert_int_equal(client_claim(w.client, "secret", 60 * USEC_PER_SEC, 9), 0);
+        run_until(w.loop, w.delivered == 2);
+        assert_int_equal(client_request_attributes(w.client, "a,,b", NULL, USEC_PER_SEC, on_answer, &w), -EINVAL);
+        assert_int_equal(client_request_attributes(w.client, NULL, "", USEC_PER_SEC, on_answer, &w), -EINVAL);
+        world_done(&w);
+        assert_int_equal(client_claim(w.client, NULL, 0, 9), -ENOTCONN);
+}
+
+/* The limit of messages that the server told is kept by what is not telemetry. */
+static void test_message_limit(void **state) {
+        unsigned sent = 0;
+        World w;
+        int r = 0;
+
+        (void)state;
+        standin_do(&server, "/standin/limits", "{\"messages\":\"10:60\"}");
+        world_new(&w, 5);
+        run_until(w.loop, w.online == 2);
+        while (sent < 100 && (r = client_reply(w.client, 1000 + sent, "1", 1, 1)) == 0)
+                sent++;
+        assert_int_equal(r, -EAGAIN);
+        assert_int_equal(sent, 8); /* 80 % */
+        world_done(&w);
+        standin_do(&server, "/standin/limits", "{\"messages\":null}");
 }
 
 static void test_connection_lost(void **state) {
@@ -270,6 +357,8 @@ int main(void) {
                 cmocka_unit_test(test_odd_limits),
                 cmocka_unit_test(test_refused_subscriptions),
                 cmocka_unit_test(test_server_rpc),
+                cmocka_unit_test(test_attributes),
+                cmocka_unit_test(test_message_limit),
                 cmocka_unit_test(test_connection_lost),
         };
 

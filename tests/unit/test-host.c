@@ -464,6 +464,17 @@ static void set_live_text(Peer *p, const char *path, const char *text) {
         set_live(p, path, s);
 }
 
+/* What the host says became of it: in effect, in the file, and why not. */
+static void await_effect(Peer *p, const char *path, int error, const char *now, const char *file, const char *why) {
+        const Frame *f = await(p, FRAME_EFFECT);
+
+        assert_string_equal(f->f[0].data, path);
+        assert_int_equal(f->f[1].u, error);
+        assert_string_equal(f->f[2].data, now);
+        assert_string_equal(f->f[3].data, file);
+        assert_non_null(strstr(f->f[4].data, why));
+}
+
 static void settings_change_live(void **state _unused_) {
         Setting *s = settings_new("ok");
         Peer *p;
@@ -472,22 +483,25 @@ static void settings_change_live(void **state _unused_) {
         p = start(MODE_RUN, s);
         await_this_value(p, "a", "1.5");
         set_live_text(p, "every", "20ms");
-        assert_string_equal(await(p, FRAME_REPLY)->f[1].data, "{\"setting\":\"every\"}");
+        await_effect(p, "every", 0, "\"20ms\"", "\"10s\"", "");
         await_this_value(p, "n", "9"); /* the file's 10 s would take too long */
         set_live_float(p, "a.offset", 10);
+        await_effect(p, "a.offset", 0, "10.0", "\"\"", "");
         await_this_value(p, "a", "11.5");
         set_live_float(p, "a.value", 2);
+        await_effect(p, "a.value", 0, "2.0", "1.5", "");
         await_this_value(p, "a", "12.0");
         set_live_float(p, "a.value", 666); /* the plugin refuses, the value before stays */
-        assert_string_equal(await(p, FRAME_ERROR)->f[1].data, "a.value");
+        await_effect(p, "a.value", EINVAL, "2.0", "1.5", "");
         assert_string_equal(await_value(p, "a"), "12.0");
         set_live_float(p, "a.value", 5000); /* the table refuses */
-        assert_string_equal(await(p, FRAME_ERROR)->f[1].data, "a.value");
+        await_effect(p, "a.value", EINVAL, "2.0", "1.5", "a.value");
         set_live_text(p, "memory_max", "32M");
-        assert_non_null(strstr(await(p, FRAME_ERROR)->f[2].data, "cannot change"));
+        await_effect(p, "memory_max", EPERM, "\"64M\"", "\"64M\"", "cannot change");
         set_live_text(p, "nothing", "1s");
-        assert_non_null(strstr(await(p, FRAME_ERROR)->f[2].data, "no such option"));
+        await_effect(p, "nothing", ENOENT, "", "", "no such option");
         say(p, FRAME_SETTING, "a.offset", (const void *)"", (size_t)0);
+        await_effect(p, "a.offset", 0, "\"\"", "\"\"", "");
         await_this_value(p, "a", "2.0");
         stop(p);
 }

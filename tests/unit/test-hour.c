@@ -106,7 +106,8 @@ static void world_new(World *w) {
         assert_int_equal(sampler_new(&w->sampler, &(SamplerParams){ .events = { .row = on_row, .now = boottime_ns }, .userdata = w }), 0);
         assert_int_equal(client_new(&w->client, &(ClientParams){
                 .session = { .loop = w->loop, .url = w->server.url, .client_id = "tbagent-hour", .keepalive = 30 * USEC_PER_SEC },
-                .events = { on_state, on_online, on_offline, on_published, on_warning, on_credentials },
+                .events = { .state = on_state, .online = on_online, .offline = on_offline, .published = on_published,
+                            .warning = on_warning, .credentials = on_credentials },
                 .userdata = w,
         }), 0);
         assert_int_equal(uplink_new(&w->uplink, &(UplinkParams){
