@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The control calls below /standin/: faults, cuts, counters, events. They exist only here, not on a real server."""
 import asyncio
+import base64
 import json
 
 from http_server import Answer
@@ -22,7 +23,7 @@ class Control:
                 raise ValueError('the body must be an object')
             out = handler(self, body, request.query)
             return 200, (await out if asyncio.iscoroutine(out) else out)
-        except (ValueError, TypeError) as e:
+        except (ValueError, TypeError, AttributeError) as e:
             raise Answer(400, str(e), 31) from None
 
     def get_faults(self, body, query):
@@ -89,11 +90,28 @@ class Control:
     def options(self, body, query):
         """{"settle": s, "store_delay": s, ...}: the delays that serve also takes as options."""
         for name, value in body.items():
-            if name not in vars(self.core.options) or name in ('http', 'mqtt', 'host', 'device', 'limits'):
+            if name not in vars(self.core.options) or name in ('http', 'mqtt', 'tls', 'cert', 'key', 'host', 'device', 'limits'):
                 raise ValueError('unknown option %r' % name)
             setattr(self.core.options, name, float(value))
         self.core.writer.delay, self.core.writer.young = self.core.options.store_delay, self.core.options.young
         return {n: v for n, v in vars(self.core.options).items() if isinstance(v, float)}
+
+    def restart_rpc_ids(self, body, query):
+        """{"device": NAME}: the device's actor is created anew; ids start at 0, what was pending is forgotten."""
+        return dict(forgotten=self._device(body).rpc.restart())
+
+    def downlink(self, body, query):
+        """{"device": NAME, "topic": T, "payload": TEXT or "payload_b64": BASE64, "qos": 1}: a PUBLISH just as given."""
+        session, topic, qos = self._device(body).session, body.get('topic'), body.get('qos', 1)
+        if not isinstance(topic, str) or qos not in (0, 1) or ('payload' in body) == ('payload_b64' in body):
+            raise ValueError('topic, payload or payload_b64, and qos 0 or 1')
+        if 'payload' in body:
+            payload = body['payload'].encode('utf-8', 'surrogatepass')
+        else:
+            payload = base64.b64decode(body['payload_b64'], validate=True)
+        if session is None or not session.is_up():
+            raise ValueError('the device is not connected')
+        return dict(id=session.send_publish(topic, qos, payload) & 0xFFFF, size=len(payload))
 
     def reset(self, body, query):
         self.core.reset_data()
@@ -121,12 +139,16 @@ class Control:
         return self._series(query).lag(int(query.get('since', 0)))
 
     def _series(self, query):
-        device = self.core.device_named(query.get('device', ''))
+        return self._device(query).series
+
+    def _device(self, given):
+        device = self.core.device_named(given.get('device', ''))
         if device is None:
             raise Answer(404, 'no such device', 32)
-        return device.series
+        return device
 
     CALLS = {('GET', 'faults'): get_faults, ('POST', 'faults'): set_faults, ('POST', 'faults/clear'): clear_faults,
              ('POST', 'blackhole'): black_hole, ('POST', 'drop'): drop, ('POST', 'limits'): limits,
+             ('POST', 'restart-rpc-ids'): restart_rpc_ids, ('POST', 'downlink'): downlink,
              ('POST', 'options'): options, ('POST', 'reset'): reset, ('GET', 'stats'): stats,
              ('GET', 'events'): events, ('GET', 'count'): count, ('GET', 'lag'): lag}

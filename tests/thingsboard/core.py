@@ -8,6 +8,7 @@ import time
 import uuid
 from collections import deque
 
+import credentials
 import limits
 import topics
 from faults import Faults
@@ -15,9 +16,11 @@ from rpc import RpcQueue
 from store import Series, Writer
 
 EVENTS_KEPT = 50000
+CLAIMS_KEPT = 100
 COUNTERS = ('connects', 'sessions', 'disconnects', 'evictions', 'closes_rate_limit', 'publishes', 'points_received',
             'points_stored', 'acks', 'bytes_received')
-OPTIONS = dict(settle=0.05, store_delay=0.03, connack_delay=0.01, client_rpc_timeout=60.0, inactivity=600.0, young=7.0)
+OPTIONS = dict(settle=0.05, store_delay=0.03, connack_delay=0.01, rpc_ack_timeout=10.0, client_rpc_timeout=60.0, inactivity=600.0,
+               young=7.0)
 
 
 def entity_id(kind, ident=None):
@@ -55,13 +58,14 @@ class Device:
     def __init__(self, body, profile):
         self.body = dict(body)
         self.profile = profile
-        self.credentials = dict(id=dict(id=str(uuid.uuid4())), deviceId=body['id'], credentialsType='ACCESS_TOKEN',
+        self.credentials = dict(id=dict(id=str(uuid.uuid4())), deviceId=body['id'], credentialsType=credentials.TOKEN,
                                 credentialsId=random_token(), credentialsValue=None)
         self.session = None
         self.series = Series()
         self.client, self.shared, self.server = {}, {}, {}
         self.rpc = RpcQueue(self)
         self.claim = None            # (secret, until)
+        self.claims = deque(maxlen=CLAIMS_KEPT)
         self.bytes_received = self.messages = self.points = self.connects = 0
         self.first_arrival = self.last_arrival = None
 
@@ -73,19 +77,18 @@ class Device:
     def id(self):
         return self.body['id']['id']
 
-    def claim_by(self, secret, seconds):
-        """The first claim stays until it expires (7.1)."""
-        if self.claim is None or self.claim[1] < time.monotonic():
-            self.claim = (secret, time.monotonic() + seconds)
-
-    def credentials_shown(self):
-        return {k: v for k, v in self.credentials.items() if k != 'basic'}
+    def claim_by(self, secret, ms):
+        """The first claim stays until it expires; none for a device that belongs to a customer (7.1)."""
+        self.claims.append(dict(t=round(time.time(), 4), secret=secret, duration_ms=ms))
+        if not self.body.get('customerId') and (self.claim is None or self.claim[1] < time.monotonic()):
+            self.claim = (secret, time.monotonic() + ms / 1000)
 
     def describe(self):
         s = self.session
         return dict(name=self.name, connected=s is not None, client_id=s.client_id if s else None,
                     protocol={3: '3.1', 4: '3.1.1', 5: '5'}[s.version] if s else None,
-                    subscriptions=dict(s.subscribed) if s else {}, connects=self.connects, messages=self.messages,
+                    tls=s.tls if s else None, subscriptions=dict(s.subscribed) if s else {}, claims=list(self.claims),
+                    connects=self.connects, messages=self.messages,
                     points=self.points, bytes_received=self.bytes_received, first_arrival=self.first_arrival,
                     last_arrival=self.last_arrival, stored=self.series.stored, duplicated=self.series.duplicated,
                     reordered=self.series.reordered)
@@ -95,7 +98,7 @@ class Core:
     def __init__(self, options=None):
         self.options = options or argparse.Namespace(**OPTIONS)
         self.devices = {}            # id -> Device
-        self.lookup = {}             # credential key -> (Device, password or None)
+        self.lookup = {}             # credentials id -> Device
         self.default_profile = Profile(dict(name='default', type='DEFAULT', transportType='DEFAULT', default=True,
                                             provisionType='DISABLED', profileData=dict(
                                                 configuration=dict(type='DEFAULT'),
@@ -137,31 +140,25 @@ class Core:
         if device.session:
             device.session.end(0x98, 'device deleted')
 
-    def set_credentials(self, device, credentials):
-        """New credentials close the live session (token_rotated)."""
-        device.credentials = credentials
+    def set_credentials(self, device, wanted):
+        """New credentials close the live session (token_rotated); Refused: they stay as they were."""
+        new = credentials.formatted(wanted)
+        if self.lookup.get(new['credentialsId'], device) is not device:
+            raise credentials.Refused('Specified credentials are already registered!')
+        device.credentials.update(new)
         self.index_credentials()
         if device.session:
             device.session.end(0x98, 'credentials changed')
 
     def index_credentials(self):
-        self.lookup = {}
-        for device in self.devices.values():
-            c = device.credentials
-            if c['credentialsType'] == 'MQTT_BASIC':
-                self.lookup[basic_key(c['basic'])] = (device, c['basic'].get('password'))
-            elif c['credentialsType'] == 'ACCESS_TOKEN':
-                self.lookup[None, c['credentialsId']] = (device, None)
+        self.lookup = {d.credentials['credentialsId']: d for d in self.devices.values()}
 
-    def authenticate(self, client_id, user, password):
-        """THINGSBOARD.md 2.1, recordings connect_* and basic_credentials."""
-        if not user:
-            device, wanted = self.lookup.get((client_id or None, None), (None, None))
-        else:
-            device, wanted = self.lookup.get((client_id or None, user), (None, None))
-            if device is None or not client_id:
-                device, wanted = self.lookup.get((None, user), (None, None))[0], None
-        return device if device and wanted in (None, '', password) else None
+    def save_device_profile(self, profile):
+        """A changed one is in force at once, also for live sessions (1.2)."""
+        self.profiles[profile.body['id']['id']] = profile
+        for device in self.devices.values():
+            if device.profile.body['id'] == profile.body['id']:
+                device.profile = profile
 
     # -- sessions -----------------------------------------------------------------------------------------------
     def session_opened(self, session):
@@ -175,7 +172,7 @@ class Core:
         device = session.device
         self.counters['sessions'] += 1
         self.log('connect', session, client_id=session.client_id, version=session.version, clean=packet.clean,
-                 keepalive=packet.keepalive)
+                 keepalive=packet.keepalive, tls=session.tls, certificate=session.certificate is not None)
         if device is None:
             return
         old, device.session = device.session, session
@@ -258,7 +255,7 @@ class Core:
 
     def stats(self):
         return dict(self.counters, open_connections=len(self.sessions), events=self.sequence,
-                    uptime=round(time.time() - self.started, 3), store_queue=len(self.writer.queue),
+                    uptime=round(time.time() - self.started, 3), store_queue=len(self.writer.lane.queue),
                     devices=[d.describe() for d in self.devices.values()])
 
     def reset_data(self):
@@ -267,6 +264,7 @@ class Core:
             device.series = Series()
             device.bytes_received = device.messages = device.points = device.connects = 0
             device.first_arrival = device.last_arrival = None
+            device.claims.clear()
         self.counters = dict.fromkeys(COUNTERS, 0)
         self.events.clear()
 
@@ -274,7 +272,3 @@ class Core:
         self.tenant_profile = copy.deepcopy(body)
         self.limits.configuration = self.tenant_profile['profileData']['configuration']
         self.limits.reset()
-
-
-def basic_key(basic):
-    return basic.get('clientId') or None, basic.get('userName') or None

@@ -20,6 +20,10 @@ DEFAULTS = dict(
     session_limits=None,     # 'silent' or an object sent instead of the right answer
     ping=None,               # 'silent'
     suback=None,             # 'silent', 'refuse'
+    downlink_reorder=0,      # attribute updates and answers held back and sent in another order
+    attribute_answers=None,  # 'silent', or how many attribute requests are not answered
+    rpc_duplicate=0,         # times an RPC request is sent twice
+    provision_lost=0,        # times the connection is closed in place of the answer SUCCESS
 )
 _CHOICES = dict(accept=('close', 'reset', 'hang', 'unlisten'), mqtt5=('unsupported', 'v3', 'close'), ping=('silent',),
                 suback=('silent', 'refuse'), close_how=('close', 'reset'))
@@ -47,6 +51,9 @@ class Faults:
                 raise ValueError('%s: one of %s' % (name, ', '.join(_CHOICES[name])))
             if value and name.startswith('hidden_'):
                 _bucket(value)
+            counted = type(DEFAULTS[name]) is int or name == 'attribute_answers' and value != 'silent'
+            if value and counted and not isinstance(value, (int, float)):
+                raise ValueError('%s: a number' % name)
         for name, value in wanted.items():
             default = DEFAULTS[name]
             setattr(self, name, value if value or isinstance(default, bool) else default)
@@ -62,6 +69,10 @@ class Faults:
     def connack_now(self):
         """The fault for this CONNECT, if there is one."""
         return self.connack if self.connack is not None and self.spend('connack_times') else None
+
+    def answer_lost(self):
+        """Whether this attribute request gets no answer."""
+        return self.attribute_answers == 'silent' or bool(self.attribute_answers) and self.spend('attribute_answers')
 
     def over_hidden_limit(self, device, points):
         for name, count in (('hidden_messages', 1), ('hidden_points', points)):

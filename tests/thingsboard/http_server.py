@@ -7,7 +7,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 Request = namedtuple('Request', 'method path query headers body')
 MAX_BODY = 64 * 1024 * 1024
-_REASONS = {200: 'OK', 400: 'Bad Request', 401: 'Unauthorized', 404: 'Not Found', 406: 'Not Acceptable',
+_REASONS = {200: 'OK', 400: 'Bad Request', 401: 'Unauthorized', 403: 'Forbidden', 404: 'Not Found',
+            406: 'Not Acceptable', 408: 'Request Timeout', 409: 'Conflict',
             500: 'Internal Server Error', 504: 'Gateway Timeout'}
 
 

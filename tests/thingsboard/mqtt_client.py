@@ -15,12 +15,16 @@ def text(value):
 
 
 class Client:
-    def __init__(self, port, version=5, timeout=3):
+    def __init__(self, port, version=5, timeout=3, tls=None):
+        """tls: an ssl.SSLContext."""
         self.version = version
         self.properties = b'\0' if version == 5 else b''
         self.next_id = 0
         self.sock = socket.create_connection(('127.0.0.1', port), timeout)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.flags = self.got_id = 0        # of the last packet and PUBLISH read
+        if tls:
+            self.sock = tls.wrap_socket(self.sock, server_hostname='127.0.0.1')
 
     def __enter__(self):
         return self
@@ -29,13 +33,13 @@ class Client:
         self.sock.close()
 
     def _exact(self, count):
-        data = b''
+        data = bytearray()
         while len(data) < count:
             part = self.sock.recv(count - len(data))
             if not part:
                 raise EOFError
             data += part
-        return data
+        return bytes(data)
 
     def read(self, timeout=3):
         """(type, body) of the next packet; 'closed' or 'nothing'."""
@@ -47,10 +51,11 @@ class Client:
                 length += (b & 127) * factor
                 factor *= 128
                 if not b & 128:
+                    self.flags = head & 15
                     return head >> 4, self._exact(length)
         except TimeoutError:
             return 'nothing'
-        except (EOFError, ConnectionError):
+        except (EOFError, OSError):
             return 'closed'
 
     def send(self, data):
@@ -106,5 +111,22 @@ class Client:
         found = self.read(timeout)
         if found[0] != mqtt.PUBLISH:
             return found
-        size = int.from_bytes(found[1][:2], 'big')
-        return found[1][2:2 + size].decode(), found[1][4 + size + len(self.properties):]
+        end = 2 + int.from_bytes(found[1][:2], 'big')
+        start = end + (2 if self.flags & 6 else 0)
+        self.got_id = int.from_bytes(found[1][end:start], 'big')
+        return found[1][2:end].decode(), found[1][start + len(self.properties):]
+
+    def puback(self, ident=None):
+        """Acknowledges the last PUBLISH."""
+        self.send(packet(0x40, struct.pack('>H', ident or self.got_id)))
+
+    def request(self, timeout=3):
+        """(id, body) of the next RPC request, acknowledged."""
+        found = self.downlink(timeout)
+        if found in ('nothing', 'closed'):
+            return found
+        self.puback()
+        return int(found[0].rsplit('/', 1)[1]), found[1]
+
+    def reply(self, ident, payload):
+        return self.publish(payload, topic='v1/devices/me/rpc/response/%d' % ident)

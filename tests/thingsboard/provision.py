@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Provisioning over MQTT: a session of its own in which a device asks for credentials (THINGSBOARD.md 7.2, provisioning)."""
 import core
+import credentials
 import uplink
 import values
 
@@ -33,6 +34,9 @@ def publish(session, packet):
 
 
 def _answer(session, packet, answer):
+    faults = session.core.faults
+    if answer['status'] == 'SUCCESS' and faults.provision_lost and faults.spend('provision_lost'):
+        return session.hang_up('closed before the answer (fault)')
     session.ack(packet)
     session.downlink('provision', uplink.compact(answer), topic=RESPONSE)
     session.loop.call_later(CLOSE_AFTER, session.hang_up, 'provisioning is over')
@@ -42,54 +46,66 @@ def _request(body):
     for name in ('provisionDeviceKey', 'provisionDeviceSecret'):
         if not isinstance(body.get(name), str):
             raise Incomplete(name)
-    if body.get('deviceName', '') is None:
-        raise Incomplete('deviceName')
-    if body.get('credentialsType', 'ACCESS_TOKEN') not in ('ACCESS_TOKEN', 'MQTT_BASIC', 'X509_CERTIFICATE'):
+    for name in ('deviceName', 'token', 'hash', 'clientId', 'username', 'password'):
+        if not isinstance(body.get(name, ''), str):
+            raise Incomplete(name)
+    if body.get('credentialsType', credentials.TOKEN) not in (credentials.TOKEN, credentials.BASIC, credentials.X509):
         raise Incomplete('credentialsType')
-    return dict(body, deviceName=str(body.get('deviceName', '')).strip() or core.random_token())
+    return dict(body, deviceName=body.get('deviceName', ''))
 
 
 def _provision(the_core, wanted):
     """The answer to a request; on success the device is there."""
+    name = wanted['deviceName'].strip()
+    if wanted['deviceName'] and not name:
+        return _FAILURE
     profile = next((p for p in the_core.profiles.values() if p.opens_to(wanted)), None)
     if profile is None:
         return _NOT_FOUND
-    device = the_core.device_named(wanted['deviceName'])
+    device = the_core.device_named(name)
     if profile.body['provisionType'] == 'CHECK_PRE_PROVISIONED_DEVICES':
-        return _success(device) if device else _FAILURE      # a retry gets the same credentials
-    credentials = _credentials(wanted)
-    if device or credentials is None or _taken(the_core, credentials):
+        found = device if device and device.profile is profile else None
+    else:
+        found = None if device else _created(the_core, profile, wanted, name or core.random_token())
+    if found is None:
         return _FAILURE
+    found.server['provisionState'] = 'provisioned'
+    return _success(found)       # without a new device: the credentials it has, also for a retry
+
+
+def _created(the_core, profile, wanted, name):
+    try:
+        chosen = _credentials(wanted)
+    except credentials.Refused:
+        return None
+    if chosen.get('credentialsId') in the_core.lookup:
+        return None
     more = dict(additionalInfo=dict(gateway=True)) if wanted.get('gateway') is True else {}
-    device = the_core.create_device(dict(more, name=wanted['deviceName'], type=profile.body.get('name', 'default'),
+    device = the_core.create_device(dict(more, name=name, type=profile.body.get('name', 'default'),
                                          deviceProfileId=profile.body['id']))
-    device.credentials.update(credentials)
+    device.credentials.update(chosen)
     the_core.index_credentials()
-    return _success(device)
+    return device
 
 
 def _credentials(wanted):
-    """What the device chose itself; {} leaves the access token the server makes; None: impossible."""
-    kind = wanted.get('credentialsType', 'ACCESS_TOKEN')
-    if kind == 'ACCESS_TOKEN' and wanted.get('token'):
-        return dict(credentialsType=kind, credentialsId=wanted['token'])
-    if kind == 'MQTT_BASIC':
+    """What the device chose itself; {} leaves the access token that the server makes."""
+    kind = wanted.get('credentialsType', credentials.TOKEN)
+    if kind == credentials.TOKEN and wanted.get('token'):
+        return credentials.formatted(dict(credentialsType=kind, credentialsId=wanted['token']))
+    if kind == credentials.X509 and wanted.get('hash'):
+        return credentials.formatted(dict(credentialsType=kind, credentialsValue=wanted['hash']))
+    if kind == credentials.BASIC:
         basic = dict(clientId=wanted.get('clientId') or '', userName=wanted.get('username') or '',
                      password=wanted.get('password') or '')
-        if basic['clientId'] and basic['password'] and not basic['userName']:
-            return None
         if any(basic.values()):
-            return dict(credentialsType=kind, credentialsId='basic:%s|%s' % (basic['clientId'], basic['userName']),
-                        credentialsValue=uplink.compact(basic).decode(), basic=basic)
+            return credentials.formatted(dict(credentialsType=kind, credentialsValue=uplink.compact(basic).decode()))
     return {}
 
 
-def _taken(the_core, credentials):
-    key = core.basic_key(credentials['basic']) if 'basic' in credentials else (None, credentials.get('credentialsId'))
-    return key in the_core.lookup
-
-
 def _success(device):
+    """The value is a token, a certificate without line ends, or an object."""
     c = device.credentials
-    return dict(credentialsValue=c.get('basic') or c['credentialsId'], credentialsType=c['credentialsType'],
-                status='SUCCESS')
+    value = {credentials.BASIC: credentials.basic_of, credentials.X509: lambda c: c['credentialsValue']}.get(
+        c['credentialsType'], lambda c: c['credentialsId'])(c)
+    return dict(credentialsValue=value, credentialsType=c['credentialsType'], status='SUCCESS')

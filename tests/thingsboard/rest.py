@@ -4,11 +4,12 @@ import asyncio
 import json
 import time
 
+import attributes
+import credentials
 import gson
 import rpc
-import uplink
 import values
-from core import Profile
+from core import Profile, entity_id
 from http_server import Answer
 
 USERS = {'tenant@thingsboard.org': 'tenant', 'sysadmin@thingsboard.org': 'sysadmin',
@@ -21,19 +22,23 @@ class Rest:
 
     def __init__(self, core):
         self.core = core
-        self.tokens = {}
+        self.tokens = {}            # login token -> user
+        self.customer = entity_id('CUSTOMER')
 
     async def handle(self, request):
         path = request.path[1:]
         if path[:2] == ['auth', 'login']:
             return self.login(self._json(request))
-        if request.headers.get('x-authorization', '').removeprefix('Bearer ') not in self.tokens:
+        if self._user(request) is None:
             raise Answer(401, 'Authentication failed', 10)
         for method, start, handler in self.ROUTES:
             if method == request.method and path[:len(start)] == start:
                 out = handler(self, request, path[len(start):])
                 return await out if asyncio.iscoroutine(out) else out
         raise Answer(404, 'Not found: %s /%s' % (request.method, '/'.join(request.path)), 32)
+
+    def _user(self, request):
+        return self.tokens.get(request.headers.get('x-authorization', '').removeprefix('Bearer '))
 
     @staticmethod
     def _json(request):
@@ -59,7 +64,7 @@ class Rest:
 
     def get_device(self, request, rest):
         device = self._device(rest[0])
-        return 200, device.credentials_shown() if rest[1:] == ['credentials'] else device.body
+        return 200, device.credentials if rest[1:] == ['credentials'] else device.body
 
     def save_device(self, request, rest):
         body = self._json(request)
@@ -84,28 +89,19 @@ class Rest:
         if 'deviceName' in request.query:
             device = self.core.device_named(request.query['deviceName'])
             if device is None:
-                raise Answer(404, 'Requested item wasn\'t found!', 32)
+                raise Answer(404, "Requested item wasn't found!", 32)
             return 200, device.body
-        size, page = int(request.query.get('pageSize', 10)), int(request.query.get('page', 0))
-        found = [d.body for d in self.core.devices.values()
-                 if request.query.get('textSearch', '').lower() in d.name.lower()]
-        pages = -(-len(found) // size)
-        return 200, dict(data=found[page * size:(page + 1) * size], totalPages=pages, totalElements=len(found),
-                         hasNext=page + 1 < pages)
+        return 200, _page(request, [d.body for d in self.core.devices.values()
+                                    if request.query.get('textSearch', '').lower() in d.name.lower()])
 
     def save_credentials(self, request, rest):
         body = self._json(request)
         device = self._device(body['deviceId']['id'])
-        kind = body.get('credentialsType')
-        if kind == 'MQTT_BASIC':
-            body['basic'] = json.loads(body['credentialsValue'])
-            if not body['basic'].get('clientId') and not body['basic'].get('userName'):
-                raise Answer(400, 'Both mqtt client id and user name are empty!', 31)
-            body['credentialsId'] = 'basic:%s|%s' % (body['basic'].get('clientId'), body['basic'].get('userName'))
-        elif kind != 'ACCESS_TOKEN' or not body.get('credentialsId'):
-            raise Answer(400, 'Device credentials are not supported here', 31)
-        self.core.set_credentials(device, body)
-        return 200, device.credentials_shown()
+        try:
+            self.core.set_credentials(device, body)
+        except credentials.Refused as e:
+            raise Answer(400, str(e), 31) from None
+        return 200, device.credentials
 
     # -- telemetry and attributes -------------------------------------------------------------------------------
     def get_telemetry(self, request, rest):
@@ -143,7 +139,6 @@ class Rest:
                 if wanted is None or k in wanted]
 
     def save_attributes(self, request, rest):
-        """Cast like uploads; the device hears of every write, also of an unchanged value (shared_updates)."""
         device, scope = self._device(rest[0]), rest[-1]
         try:
             items = gson.parse(gson.decode(request.body))
@@ -153,68 +148,103 @@ class Rest:
             raise Answer(400, 'Request is not a JSON object', 31)
         if None in items.values():
             raise Answer(500, 'Null value', 2)
-        cast = {k: values.cast(v) for k, v in items.items()}
-        if scope == 'SHARED_SCOPE':
-            device.shared.update(cast)
-            self._tell(device, cast)
-        else:
-            device.server.update(cast)
+        bad = next((k for k in items if not values.key_is_good(k)), None)
+        if bad is not None:
+            raise Answer(400, 'Validation error: key is malformed: %r' % bad, 31)
+        attributes.save(device, scope, items)
         return 200, None
 
     def delete_attributes(self, request, rest):
-        device, scope, keys = self._device(rest[0]), rest[-1], request.query.get('keys', '').split(',')
-        stored = dict(SHARED_SCOPE=device.shared, CLIENT_SCOPE=device.client).get(scope, device.server)
-        for key in keys:
-            stored.pop(key, None)
-        if scope == 'SHARED_SCOPE':
-            self._tell(device, dict(deleted=keys))
+        attributes.delete(self._device(rest[0]), rest[-1], request.query.get('keys', '').split(','))
         return 200, None
-
-    @staticmethod
-    def _tell(device, update):
-        session = device.session
-        if session is not None and session.knows('attributes'):
-            session.loop.call_later(0.01, session.downlink, 'attributes', uplink.compact(update))
 
     # -- RPC ----------------------------------------------------------------------------------------------------
     async def send_rpc(self, request, rest):
         """200 with the reply, 406 if it is no JSON, 504 without one (rpc_server)."""
+        return await self._rpc(request, rest, {rpc.NO_REPLY: 504, rpc.NOT_SENT: 504})
+
+    async def send_rpc_v1(self, request, rest):
+        return await self._rpc(request, rest, {rpc.NO_REPLY: 408, rpc.NOT_SENT: 409})
+
+    async def _rpc(self, request, rest, codes):
         oneway, device, body = rest[0] == 'oneway', self._device(rest[1]), self._json(request)
+        if type(body) is not dict or not isinstance(body.get('method'), str):
+            raise Answer(400, 'Invalid request body', 31)
         timeout = max(MIN_RPC_TIMEOUT, (body.get('timeout') or 10000) / 1000)
-        sent = device.rpc.submit(body['method'], body.get('params'), oneway, timeout, bool(body.get('persistent')))
-        if body.get('persistent'):
+        if body.get('expirationTime'):
+            timeout = body['expirationTime'] / 1000 - time.time()
+        sent = device.rpc.submit(body, oneway, timeout)
+        if sent.persistent and sent.status != 'EXPIRED':
             return 200, dict(rpcId=sent.uuid)
-        response = await sent.done
-        if sent.status == 'EXPIRED':
-            return 504, None
-        return (406, None) if response is rpc.NO_JSON else (200, response)
+        reply, error = await sent.done
+        if error:
+            return codes[error], None
+        return (406, None) if reply is rpc.NO_JSON else (200, reply)
 
     def get_rpc(self, request, rest):
-        for device in self.core.devices.values():
-            found = device.rpc.by_uuid.get(rest[0])
-            if found:
-                answer = dict(error='not JSON') if found.response is rpc.NO_JSON else found.response
-                return 200, dict(id=dict(entityType='RPC', id=found.uuid), status=found.status, response=answer)
-        raise Answer(404, 'RPC is not found', 32)
+        """/api/rpc/persistent/{id}, or device/{id}?rpcStatus=&pageSize=&page="""
+        if rest[0] == 'device':
+            device, status = self._device(rest[1]), request.query.get('rpcStatus')
+            found = [r.describe(device) for r in device.rpc.by_uuid.values() if status in (None, r.status)]
+            return 200, _page(request, found)
+        device, found = self._persistent_rpc(rest[0])
+        return 200, found.describe(device)
 
+    def delete_rpc(self, request, rest):
+        device, found = self._persistent_rpc(rest[0])
+        device.rpc.remove(found)
+        return 200, None
+
+    def _persistent_rpc(self, ident):
+        for device in self.core.devices.values():
+            if ident in device.rpc.by_uuid:
+                return device, device.rpc.by_uuid[ident]
+        raise Answer(404, 'RPC with id [%s] is not found' % ident, 32)
+
+    # -- claiming -----------------------------------------------------------------------------------------------
     def claim(self, request, rest):
-        device, secret = self.core.device_named(rest[0]), (self._json(request) or {}).get('secretKey', '')
-        claim = device and device.claim
-        if not claim:
-            return 404, dict(response='FAILURE')
-        device.claim = None      # a wrong secret spoils it too (7.1)
-        if claim[0] != (secret or '') or claim[1] < time.monotonic():
+        """For a customer: an unclaimed device whose own claim is still valid and has the same secret (7.1)."""
+        device = self._claimed_device(request, rest, 'customer')
+        claim, device.claim = device.claim, None      # a wrong secret spoils it too
+        if claim and (claim[1] < time.monotonic() or claim[0] != ((self._json(request) or {}).get('secretKey') or '')):
             return 400, 'FAILURE'
-        return 200, dict(response='SUCCESS', device=device.body)
+        if device.body.get('customerId'):
+            return 400, 'CLAIMED'
+        if not claim:
+            return 400, 'FAILURE'
+        device.body['customerId'] = self.customer
+        return 200, dict(device=device.body, response='SUCCESS')
+
+    def reclaim(self, request, rest):
+        """For the tenant: takes the device back, so that it can be claimed again."""
+        device = self._claimed_device(request, rest, 'tenant')
+        device.body['customerId'] = None
+        device.claim = None
+        return 200, None
+
+    def _claimed_device(self, request, rest, who):
+        if not self._user(request).startswith(who):
+            raise Answer(403, "You don't have permission to perform this operation!", 20)
+        device = self.core.device_named(rest[0]) if rest[1:] == ['claim'] else None
+        if device is None:
+            raise Answer(404, "Requested item wasn't found!", 32)
+        return device
 
     # -- profiles -----------------------------------------------------------------------------------------------
     def save_device_profile(self, request, rest):
         profile = Profile(self._json(request))
-        self.core.profiles[profile.body['id']['id']] = profile
-        for device in self.core.devices.values():
-            if device.profile.body['id'] == profile.body['id']:
-                device.profile = profile
+        for other in self.core.profiles.values():
+            for member, what in (('name', 'name'), ('provisionDeviceKey', 'provision device key')):
+                wanted = profile.body.get(member)
+                if wanted and wanted == other.body.get(member) and other.body['id'] != profile.body['id']:
+                    raise Answer(400, 'Device profile with such %s already exists!' % what, 31)
+        self.core.save_device_profile(profile)
         return 200, profile.body
+
+    def get_device_profile(self, request, rest):
+        if rest[0] not in self.core.profiles:
+            raise Answer(404, 'Device profile with id [%s] is not found' % rest[0], 32)
+        return 200, self.core.profiles[rest[0]].body
 
     def default_device_profile(self, request, rest):
         return 200, dict(id=self.core.default_profile.body['id'], name='default', type='DEFAULT')
@@ -237,11 +267,20 @@ class Rest:
               ('GET', ['device'], get_device), ('DELETE', ['device'], delete_device),
               ('GET', ['tenant', 'devices'], tenant_devices), ('GET', TELEMETRY, get_telemetry),
               ('POST', TELEMETRY, save_attributes), ('DELETE', TELEMETRY, delete_attributes),
-              ('GET', ['rpc', 'persistent'], get_rpc), ('POST', ['rpc'], send_rpc),
-              ('POST', ['customer', 'device'], claim), ('POST', ['deviceProfile'], save_device_profile),
+              ('GET', ['rpc', 'persistent'], get_rpc), ('DELETE', ['rpc', 'persistent'], delete_rpc),
+              ('POST', ['rpc'], send_rpc), ('POST', ['plugins', 'rpc'], send_rpc_v1),
+              ('POST', ['customer', 'device'], claim), ('DELETE', ['customer', 'device'], reclaim),
+              ('POST', ['deviceProfile'], save_device_profile), ('GET', ['deviceProfile'], get_device_profile),
               ('GET', ['deviceProfileInfo', 'default'], default_device_profile),
               ('GET', ['tenantProfileInfo', 'default'], tenant_profile_info),
               ('GET', ['tenantProfile'], get_tenant_profile), ('POST', ['tenantProfile'], save_tenant_profile)]
+
+
+def _page(request, found):
+    size, page = int(request.query.get('pageSize', 10)), int(request.query.get('page', 0))
+    pages = -(-len(found) // size)
+    return dict(data=found[page * size:(page + 1) * size], totalPages=pages, totalElements=len(found),
+                hasNext=page + 1 < pages)
 
 
 def _as_text(value):

@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """One MQTT connection: CONNECT, acknowledgements, SUBSCRIBE, how it ends (THINGSBOARD.md 1.2-1.4, 2)."""
 import asyncio
+import random
 import select
 import socket
 import struct
 import time
 from collections import deque
 
+import credentials
 import mqtt_packets as mqtt
 import topics
 import uplink
+from lane import Lane
 
 QUEUE_BEFORE_CONNACK = 100    # transport.mqtt.msg_queue_size_per_device_limit; pipelined_before_connack
+HELD_BACK = 0.05              # seconds, by the fault downlink_reorder
 NEW, CONNECTING, UP, ENDED, HUNG = 'new', 'connecting', 'up', 'ended', 'hung'
 
 
@@ -25,6 +29,8 @@ class Session(asyncio.Protocol):
         self.state = NEW
         self.version = 4
         self.transport = None
+        self.entry = self               # what takes the bytes off the wire
+        self.tls = self.certificate = None
         self.device = None
         self.client_id = ''
         self.provisioning = False
@@ -32,11 +38,15 @@ class Session(asyncio.Protocol):
         self.flavour = {}               # feature -> flavour last used
         self.subscribed = {}            # filter -> QoS
         self.downlink_qos = {}          # feature -> QoS
-        self.settled = {}               # feature -> time from which the core knows the subscription
+        self.known = set()              # features whose subscription the core knows
+        self.lane = Lane()              # what the core has not looked at yet
+        self.awaiting = {}              # packet id -> Rpc that is to be acknowledged
         self.next_id = 0
         self.frozen = None              # while black-holed: the bytes not sent
         self.late = b''                 # and those read already
-        self.held_acks = []
+        self.held_acks, self.held_downlinks = [], []
+        self.holding = None             # timer of the latter
+        self.client_rpcs = set()        # ids that wait for the rule chain
         self.active = time.monotonic()
         self.number = 0
 
@@ -54,8 +64,14 @@ class Session(asyncio.Protocol):
         elif self.core.black_hole is not None:
             self.freeze()
 
+    def deaf(self):
+        return self.state in (ENDED, HUNG)
+
+    def is_up(self):
+        return self.state == UP
+
     def data_received(self, data):
-        if self.state in (ENDED, HUNG):
+        if self.deaf():
             return
         if self.frozen is not None:
             self.late += data
@@ -124,7 +140,7 @@ class Session(asyncio.Protocol):
             self.transport.resume_reading()
             late, self.late = self.late, b''
             if late:
-                self.data_received(late)
+                self.entry.data_received(late)
 
     def thaw(self):
         if self.frozen is None:
@@ -187,9 +203,12 @@ class Session(asyncio.Protocol):
         if 'provision' in (packet.user, packet.client_id):
             self.provisioning = True
         else:
-            device = self.core.authenticate(packet.client_id, packet.user, packet.password)
+            if self.certificate:        # user name and password do not count then, also good ones (2.1)
+                device = credentials.find_certificate(self.core.lookup, self.certificate)
+            else:
+                device = credentials.find(self.core.lookup, packet.client_id, packet.user, packet.password)
             if device is None:
-                return self.refuse(refusal(packet), 'credentials')
+                return self.refuse(refusal(packet, self.certificate), 'credentials')
             if not self.core.limits.allow(device.name, 0):
                 return self.refuse(0x9F if self.version == 5 else 3, 'rate limit')
             self.device = device
@@ -211,8 +230,9 @@ class Session(asyncio.Protocol):
         uplink.publish(self, packet)
 
     def on_puback(self, ident):
+        self.core.log('device puback', self, id=ident)
         if self.device:
-            self.device.rpc.acknowledged(ident & 0xFFFF)
+            self.device.rpc.acknowledged(self, ident)
 
     def on_subscribe(self, packet):
         """Every topic is answered at once; the core learns of it `--settle` seconds later (fact 9)."""
@@ -225,8 +245,9 @@ class Session(asyncio.Protocol):
 
     def subscribe(self, topic, qos, refused):
         if self.provisioning:
-            return min(qos, 1) if topic == '/provision/response' else refused
-        found = topics.subscription(topic, self.device.profile)
+            found = ('provision', topics.V1) if topic == '/provision/response' else None
+        else:
+            found = topics.subscription(topic, self.device.profile)
         if found is None:
             return refused
         feature, flavour = found
@@ -234,19 +255,26 @@ class Session(asyncio.Protocol):
         self.subscribed[topic] = qos
         self.downlink_qos[feature] = qos
         self.flavour[feature] = flavour
-        if feature in ('attributes', 'rpc') and not self.core.limits.allow(self.device.name, 0):
-            return qos      # dropped by the rate limit, yet granted (1.2)
-        settle = self.core.options.settle
-        self.settled[feature] = time.monotonic() + settle
-        if feature == 'rpc':
-            self.loop.call_later(settle, self.device.rpc.deliver_pending, self)
-        return qos
+        self.tell_core(feature, self.core.options.settle, self.subscription_known)
+        return qos      # also if the rate limit dropped it (1.2)
+
+    def tell_core(self, feature, delay, function):
+        """Of the subscriptions that have effect in the core."""
+        if feature in ('attributes', 'rpc') and self.core.limits.allow(self.device.name, 0):
+            self.lane.put(delay, function, feature)
+
+    def subscription_known(self, feature):
+        """The core has come to the SUBSCRIBE."""
+        if self.state == UP:
+            self.known.add(feature)
+            if feature == 'rpc':
+                self.device.rpc.deliver_pending(self)
 
     def on_unsubscribe(self, packet):
         for topic, _ in packet.topics:
             found = topics.SUBSCRIBE.get(topic)
             if self.subscribed.pop(topic, None) is not None and found:
-                self.settled.pop(found[0], None)
+                self.tell_core(found[0], 0, self.known.discard)
         self.send(mqtt.unsuback(self.version, packet.id, len(packet.topics)))
 
     def on_ping(self, _):
@@ -293,18 +321,44 @@ class Session(asyncio.Protocol):
 
     def knows(self, feature):
         """Whether the core has taken note of the subscription."""
-        return self.state == UP and feature in self.settled and time.monotonic() >= self.settled[feature]
+        return self.state == UP and feature in self.known
 
     def downlink(self, feature, payload, ident=None, topic=None):
-        """The server's PUBLISH; QoS 1 unless a subscription says otherwise. Returns its packet id, 0 for QoS 0."""
+        """The server's PUBLISH; QoS 1 unless a subscription says otherwise. Its packet id, 0 for QoS 0, None: not sent."""
+        topic = topic or topics.downlink(feature, self.flavour.get(feature, topics.V1), ident)
+        qos = self.downlink_qos.get(feature, 1)
+        if self.core.faults.downlink_reorder and feature in ('attributes', 'attribute_request'):
+            return self.hold_downlink(topic, qos, payload)
+        return self.send_publish(topic, qos, payload)
+
+    def send_publish(self, topic, qos, payload):
         if self.state != UP:
             return None
         self.next_id += 1
-        qos = self.downlink_qos.get(feature, 1)
-        topic = topic or topics.downlink(feature, self.flavour.get(feature, topics.V1), ident)
-        self.core.log('downlink', self, topic=topic, qos=qos, size=len(payload))
-        self.send(mqtt.publish(self.version, topic, qos, self.next_id, payload))
-        return self.next_id & 0xFFFF if qos else 0
+        ident = self.next_id if qos else 0      # never wrapped here: RPC acks stop matching behind 65535 (1.3)
+        self.core.log('downlink', self, topic=topic, qos=qos, id=ident & 0xFFFF, size=len(payload))
+        self.send(mqtt.publish(self.version, topic, qos, ident, payload))
+        return ident
+
+    def hold_downlink(self, *publish):
+        self.held_downlinks.append(publish)
+        if len(self.held_downlinks) >= self.core.faults.downlink_reorder:
+            self.release_downlinks()
+        elif self.holding is None:
+            self.holding = self.loop.call_later(HELD_BACK, self.release_downlinks)
+
+    def release_downlinks(self):
+        """In any order but that in which they came."""
+        if self.holding:
+            self.holding.cancel()
+            self.holding = None
+        held, self.held_downlinks = self.held_downlinks, []
+        mixed = held[::-1]
+        if len(held) > 2:
+            random.shuffle(mixed)
+            mixed = held[::-1] if mixed == held else mixed
+        for publish in mixed:
+            self.send_publish(*publish)
 
 
 def peer_is_gone(sock):
@@ -317,9 +371,11 @@ def peer_is_gone(sock):
     return bool(poll.poll(0))
 
 
-def refusal(packet):
-    """CONNACK code when no device matches (2.2; recordings connect_*, basic_credentials)."""
+def refusal(packet, certificate):
+    """CONNACK code when no device matches (2.2; recordings connect_*, basic_credentials, tls_*)."""
     five = packet.version == 5
+    if certificate:
+        return 0x87 if five else 0x05
     user, password, client = ((x or '').strip() for x in (packet.user, packet.password, packet.client_id))
     if user and password and client or bool(user) != bool(password):
         return 0x86 if five else 0x05

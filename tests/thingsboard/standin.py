@@ -7,7 +7,9 @@
         ...
         print(tb.count('boiler')['stored'], tb.series('boiler'))
 
-All but control(), stats() and events() goes through ThingsBoard's own REST API."""
+What stands below "control calls" needs a stand-in; all else goes through ThingsBoard's own REST API. Certificates for TLS
+are made by certificates.py."""
+import base64
 import json
 import os
 import subprocess
@@ -31,23 +33,24 @@ class RestError(Exception):
 
 
 class Standin:
-    """Context manager. http: URL; mqtt: port; host: MQTT host."""
+    """Context manager. http: URL; mqtt, tls: ports (tls None: there is none); host: MQTT host."""
+    process = tls = token = None
 
-    def __init__(self, *options, http=0, mqtt=0):
-        self.process = None
-        self.user, self.password, self.token = 'tenant@thingsboard.org', 'tenant', None
+    def __init__(self, *options, http=0, mqtt=0, tls=0, cert=None, key=None):
+        """With cert and key (names of PEM files) it also listens for TLS."""
+        self.user, self.password = 'tenant@thingsboard.org', 'tenant'
         self.ids = {}
         self.host = '127.0.0.1'
-        self._start([os.path.join(HERE, 'serve'), '--http', str(http), '--mqtt', str(mqtt), *options])
+        secure = ['--tls', str(tls), '--cert', cert, '--key', key] if cert else []
+        self._start([os.path.join(HERE, 'serve'), '--http', str(http), '--mqtt', str(mqtt), *secure, *options])
 
     @classmethod
-    def attach(cls, http_url, mqtt_host, mqtt_port, user='tenant@thingsboard.org', password='tenant'):
-        """A server that runs already; control(), stats() and events() only work if it is a stand-in."""
+    def attach(cls, http_url, mqtt_host, mqtt_port, user='tenant@thingsboard.org', password='tenant', tls=None):
+        """A server that runs already; the control calls only work if it is a stand-in."""
         self = cls.__new__(cls)
-        self.process = None
-        self.user, self.password, self.token = user, password, None
+        self.user, self.password = user, password
         self.ids = {}
-        self.http, self.host, self.mqtt = http_url.rstrip('/'), mqtt_host, int(mqtt_port)
+        self.http, self.host, self.mqtt, self.tls = http_url.rstrip('/'), mqtt_host, int(mqtt_port), tls
         return self
 
     def _start(self, command):
@@ -59,6 +62,7 @@ class Standin:
             raise RuntimeError('the stand-in server did not start')
         ports = dict(w.split('=') for w in words[1:])
         self.http, self.mqtt = 'http://127.0.0.1:' + ports['http'], int(ports['mqtt'])
+        self.tls = int(ports['tls']) if 'tls' in ports else None
 
     def close(self):
         if self.process is not None:
@@ -111,10 +115,38 @@ class Standin:
         return self.credentials(name)['credentialsId']
 
     def set_token(self, name, token):
-        """A new access token; the server closes the live session."""
-        self.call('POST', '/api/device/credentials',
-                  dict(self.credentials(name), credentialsType='ACCESS_TOKEN', credentialsId=token,
-                       credentialsValue=None))
+        """A new access token; the server closes the live session, as with the other kinds."""
+        self._set_credentials(name, 'ACCESS_TOKEN', token, None)
+
+    def set_basic(self, name, client_id=None, user=None, password=None):
+        """MQTT_BASIC: client id, user name or both; a password where there is a user name."""
+        basic = dict(clientId=client_id, userName=user, password=password)
+        self._set_credentials(name, 'MQTT_BASIC', None, json.dumps(basic))
+
+    def set_certificate(self, name, pem):
+        """X509_CERTIFICATE: the text of the client's certificate."""
+        self._set_credentials(name, 'X509_CERTIFICATE', None, pem)
+
+    def _set_credentials(self, name, kind, ident, value):
+        self.call('POST', '/api/device/credentials', dict(self.credentials(name), credentialsType=kind, credentialsId=ident,
+                                                          credentialsValue=value))
+
+    def create_profile(self, name, provision='DISABLED', key=None, secret=None, transport=None):
+        """A device profile, for create_device(..., deviceProfileId=profile['id']). provision: also
+        ALLOW_CREATE_NEW_DEVICES or CHECK_PRE_PROVISIONED_DEVICES; transport: a transport configuration of type MQTT."""
+        return self.call('POST', '/api/deviceProfile', dict(
+            name=name, type='DEFAULT', transportType='MQTT' if transport else 'DEFAULT', provisionType=provision,
+            provisionDeviceKey=key, profileData=dict(
+                configuration=dict(type='DEFAULT'), transportConfiguration=transport or dict(type='DEFAULT'),
+                provisionConfiguration=dict(type=provision, provisionDeviceSecret=secret))))
+
+    def claim(self, name, secret=''):
+        """A customer claims the device; RestError 400 'FAILURE' or 'CLAIMED' if it may not be."""
+        there = Standin.attach(self.http, self.host, self.mqtt, 'customer@thingsboard.org', 'customer')
+        return there.call('POST', '/api/customer/device/%s/claim' % quote(name), dict(secretKey=secret))
+
+    def unclaim(self, name):
+        self.call('DELETE', '/api/customer/device/%s/claim' % quote(name))
 
     def delete_device(self, name):
         self.call('DELETE', '/api/device/' + self.device_id(name))
@@ -152,14 +184,32 @@ class Standin:
         self.call('DELETE', self._telemetry(name, 'SHARED_SCOPE?keys=' + quote(','.join(keys))))
 
     def rpc(self, name, method, params=None, oneway=False, timeout=10, **more):
-        """The device's reply; RestError 504 if none came in time, 406 if it was no JSON."""
+        """The device's reply; RestError 504 if none came in time, 406 if it was no JSON. With persistent=True at once
+        {'rpcId': ...}; retries= and expirationTime= are for these."""
         return self.call('POST', '/api/rpc/%s/%s' % ('oneway' if oneway else 'twoway', self.device_id(name)),
                          dict(more, method=method, params=params, timeout=int(timeout * 1000)), timeout + 30)
+
+    def rpc_state(self, rpc_id):
+        """What became of a persistent request: status, response, ..."""
+        return self.call('GET', '/api/rpc/persistent/' + rpc_id)
 
     # -- control calls ------------------------------------------------------------------------------------------
     def control(self, path, body=None):
         """POST /standin/PATH."""
         return self.call('POST', '/standin/' + path, body or {})
+
+    def fault(self, **wanted):
+        return self.control('faults', wanted)
+
+    def downlink(self, name, topic, payload, qos=1):
+        """Sends a PUBLISH to the device just as given; payload: text or bytes. Its packet id."""
+        raw = payload.encode() if isinstance(payload, str) else payload
+        return self.control('downlink', dict(device=name, topic=topic, qos=qos,
+                                             payload_b64=base64.b64encode(raw).decode()))['id']
+
+    def restart_rpc_ids(self, name):
+        """The device's actor is created anew: ids from 0, pending requests forgotten (how many)."""
+        return self.control('restart-rpc-ids', dict(device=name))['forgotten']
 
     def stats(self):
         return self.call('GET', '/standin/stats')
@@ -167,9 +217,25 @@ class Standin:
     def device_stats(self, name):
         return next(d for d in self.stats()['devices'] if d['name'] == name)
 
-    def events(self, since=0, event=None, limit=100000):
+    def now(self):
+        """Number of the last event, for `since`."""
+        return self.stats()['events']
+
+    def events(self, since=0, event=None, limit=100000, device=None):
         path = '/standin/events?since=%d&limit=%d' % (since, limit)
-        return self.call('GET', path + ('&event=' + event if event else ''))['events']
+        found = self.call('GET', path + ('&event=' + quote(event) if event else ''))['events']
+        return [e for e in found if device is None or e.get('device') == device]
+
+    def wait_event(self, event, since=0, timeout=10, device=None, **members):
+        """The first event with these members, or None."""
+        def found():
+            return next((e for e in self.events(since, event, device=device)
+                         if all(e.get(k) == v for k, v in members.items())), None)
+        return self.wait(found, timeout)
+
+    def replies(self, name=None, since=0):
+        """[(id, text)] of all replies to RPC requests in the order they came, also of stale ones."""
+        return [(e['id'], e['payload']) for e in self.events(since, 'rpc reply', device=name)]
 
     def count(self, name, prefix=''):
         """{stored, duplicated, reordered, types, keys, gaps}; from a real server only what its rows can tell. With a

@@ -2,13 +2,12 @@
 """What the server has stored: series with one row for each (key, ts), latest values, attributes, and counts.
 
 Writes happen a moment AFTER the PUBACK (THINGSBOARD.md 0 fact 4), in order, from one queue."""
-import asyncio
 import time
 from array import array
-from collections import deque
 
 import values
 from gson import TooDeep
+from lane import Lane
 
 GAP_KEY = 'tbagent_gap'     # the agent's own records of lost data: given apart, not counted
 
@@ -126,30 +125,15 @@ class Writer:
 
     def __init__(self, delay, stored=None, young=7):
         self.delay, self.young = delay, young
-        self.queue = deque()
-        self.timer = None
+        self.lane = Lane()
         self.keys = KeyDictionary()
         self.stored = stored or (lambda device, rows: None)
 
-    def add(self, write, *arguments):
-        self.queue.append((time.monotonic() + self.delay, write, arguments))
-        if self.timer is None:
-            self.timer = asyncio.get_running_loop().call_later(self.delay, self._run)
-
-    def _run(self):
-        self.timer = None
-        now = time.monotonic() + 1e-3
-        while self.queue and self.queue[0][0] <= now:
-            _, write, arguments = self.queue.popleft()
-            write(*arguments)
-        if self.queue:
-            self.timer = asyncio.get_running_loop().call_later(self.queue[0][0] - time.monotonic(), self._run)
-
     def telemetry(self, device, entries, now_ms):
-        self.add(self._telemetry, device, entries, now_ms)
+        self.lane.put(self.delay, self._telemetry, device, entries, now_ms)
 
     def client_attributes(self, device, items):
-        self.add(self._attributes, device, items)
+        self.lane.put(self.delay, self._attributes, device, items)
 
     def _telemetry(self, device, entries, now_ms):
         """Each entry is saved as a whole or not at all (recordings telemetry_key_*)."""

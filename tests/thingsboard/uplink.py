@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a PUBLISH of a device means and how it is answered (THINGSBOARD.md 1.4, 3, 4, 6)."""
-import json
 import re
 import time
 
+import attributes
 import gson
 import provision
 import topics
@@ -12,6 +12,7 @@ from gson import TooDeep
 from values import BadPayload, Uncaught
 
 GAP = 0.02    # seconds the real server takes, at least, for an answer it must look up
+REPLY_SHOWN = 16384      # bytes of an RPC reply in the log of events
 
 
 def publish(session, packet):
@@ -53,7 +54,7 @@ def _bad_payload(session, packet, error):
         session.end(None, 'bad payload')
 
 
-def _admitted(session, packet, points):
+def admitted(session, packet, points):
     """Rate limits, told and hidden, and the fault that closes before PUBACK. False: the session is over."""
     core, faults = session.core, session.core.faults
     if faults.over_hidden_limit(session.device.name, points) or not core.limits.allow(session.device.name, points):
@@ -67,7 +68,7 @@ def _admitted(session, packet, points):
     return True
 
 
-def _accepted(session, packet):
+def accepted(session, packet):
     """The PUBACK of a stored message, or the close instead of it."""
     faults = session.core.faults
     if faults.close_before_puback and packet.qos and faults.spend('close_before_puback'):
@@ -79,93 +80,43 @@ def _accepted(session, packet):
 def _telemetry(session, packet, flavour, tail):
     entries = values.telemetry(packet.payload)
     points = sum(len(items) for _, items in entries)
-    if not _admitted(session, packet, points):
+    if not admitted(session, packet, points):
         return
     core, now_ms = session.core, int(time.time() * 1000)
     core.telemetry(session, packet, entries, points, now_ms)
     if entries:     # `[]` is accepted and never acknowledged (telemetry_empty_array)
-        _accepted(session, packet)
+        accepted(session, packet)
 
 
-def _attributes(session, packet, flavour, tail):
-    items = values.attributes(packet.payload)
-    if not _admitted(session, packet, len(items)):
-        return
-    session.core.published(session, packet, 'attributes', len(items))
-    session.core.writer.client_attributes(session.device, items)
-    _accepted(session, packet)
-
-
-def _number_of(tail, error):
+def number_of(tail, error):
     """A Java int at the end of a topic."""
     if not re.match(r'[+-]?\d+\Z', tail) or not -2 ** 31 <= int(tail) < 2 ** 31:
         raise error('not an int: %r' % tail)
     return int(tail)
 
 
-def _key_list(value):
-    """`"a,b"`, or an array of one such string; None if not given (4)."""
-    if type(value) is list:
-        if len(value) != 1:
-            raise BadPayload('list of keys')
-        value = value[0]
-    if not isinstance(value, (str, bool)):
-        raise BadPayload('list of keys')
-    return _java_split(str(value))
-
-
-def _java_split(text):
-    """String.split(","): trailing empty parts fall away, but "" stays one empty part."""
-    parts = text.split(',')
-    while len(parts) > 1 and parts[-1] == '':
-        parts.pop()
-    return parts
-
-
-def _attribute_request(session, packet, flavour, tail):
-    ident = _number_of(tail, BadPayload)
-    body = values.parse_object(packet.payload)
-    asked = {scope: _key_list(body[name]) for scope, name in (('client', 'clientKeys'), ('shared', 'sharedKeys'))
-             if name in body}
-    if not _admitted(session, packet, 0):
-        return
-    session.core.published(session, packet, 'attribute request')
-    session.flavour['attribute_request'] = flavour
-    session.ack(packet)
-    if ident < 0 or any('' in keys for keys in asked.values()):
-        return      # an exception in the core: no answer ever (attributes_roundtrip)
-    settled = session.settled.get('attributes', 0) - time.monotonic()
-    session.loop.call_later(max(GAP, settled), _attribute_answer, session, ident, asked)
-
-
-def _attribute_answer(session, ident, asked):
-    device, answer = session.device, {}
-    for scope, stored in (('client', device.client), ('shared', device.shared)):
-        if not asked:
-            found = stored
-        else:
-            found = {k: stored[k] for k in asked.get(scope, ()) if k in stored}
-        if found:
-            answer[scope] = found
-    session.downlink('attribute_request', compact(answer), ident)
-
-
 def compact(value):
-    """JSON as the server sends it, without blanks."""
-    return json.dumps(value, ensure_ascii=False, separators=(',', ':')).encode('utf-8', 'replace')
+    """JSON as the server sends it."""
+    return values.to_json(value).encode('utf-8', 'replace')
 
 
 def _rpc_reply(session, packet, flavour, tail):
-    ident = _number_of(tail, BadPayload)
-    if not _admitted(session, packet, 0):
+    ident = number_of(tail, BadPayload)
+    if not admitted(session, packet, 0):
         return
     session.core.published(session, packet, 'RPC reply')
-    session.device.rpc.replied(ident, packet.payload)
     session.ack(packet)
+    session.lane.put(0, _reply_arrived, session, ident, packet.payload)
+
+
+def _reply_arrived(session, ident, payload):
+    known = session.device.rpc.replied(ident, payload)
+    session.core.log('rpc reply', session, id=ident, stale=not known, size=len(payload),
+                     payload=payload[:REPLY_SHOWN].decode('utf-8', 'replace'))
 
 
 def _client_rpc(session, packet, flavour, tail):
-    ident = _number_of(tail, Uncaught)
+    ident = number_of(tail, Uncaught)
     body = values.parse_object(packet.payload)
     method = body.get('method')
     if method is None:
@@ -173,12 +124,21 @@ def _client_rpc(session, packet, flavour, tail):
     session.flavour['client_rpc'] = flavour
     if method == 'getSessionLimits' and flavour == topics.V1:      # answered by the transport, free of charge (6, 9.2)
         return _session_limits(session, packet, ident)
-    if not _admitted(session, packet, 0):
+    if not admitted(session, packet, 0):
         return
     session.core.published(session, packet, 'client RPC')
+    session.core.log('client rpc', session, id=ident, method=str(method)[:REPLY_SHOWN],
+                     params=compact(values.nested(body.get('params'))).decode()[:REPLY_SHOWN])
     session.ack(packet)
-    session.loop.call_later(session.core.options.client_rpc_timeout, session.downlink, 'client_rpc',
-                            b'{"error":"timeout"}', ident)
+    session.client_rpcs.add(ident)
+    session.loop.call_later(session.core.options.client_rpc_timeout, _client_rpc_over, session, ident)
+
+
+def _client_rpc_over(session, ident):
+    """The timer is of the id: that of an earlier request ends a later one with the same id, too (6)."""
+    if ident in session.client_rpcs:
+        session.client_rpcs.discard(ident)
+        session.downlink('client_rpc', b'{"error":"timeout"}', ident)
 
 
 def _session_limits(session, packet, ident):
@@ -198,10 +158,10 @@ def _claim(session, packet, flavour, tail):
     duration = body.get('durationMs', gson.Num('86400000'))
     if type(duration) not in (gson.Num, str) or not re.match(r'-?\d+(\.\d+)?\Z', duration):
         raise Uncaught('durationMs')
-    if not _admitted(session, packet, 0):
+    if not admitted(session, packet, 0):
         return
     session.core.published(session, packet, 'claim')
-    session.device.claim_by(str(body.get('secretKey', '')), float(duration) / 1000)
+    session.device.claim_by(str(body.get('secretKey', '')), float(duration))
     session.ack(packet)
 
 
@@ -222,6 +182,6 @@ def _unknown(session, packet, flavour, tail):
     session.ack(packet, 0x90)
 
 
-_FEATURES = dict(telemetry=_telemetry, attributes=_attributes, attribute_request=_attribute_request,
+_FEATURES = dict(telemetry=_telemetry, attributes=attributes.publish, attribute_request=attributes.request,
                  rpc_reply=_rpc_reply, client_rpc=_client_rpc, claim=_claim, ota=_ota, gateway=_gateway,
                  provision=_unknown)

@@ -4,6 +4,7 @@
 A value is typed twice (THINGSBOARD.md 3.2): by the transport, and again by the root rule chain from the text that
 Java prints for the first result. Types are Python's: bool BOOLEAN, int LONG, float DOUBLE, str STRING, list and
 dict JSON. The recordings `numbers` hold every row of the table."""
+import json
 import re
 from decimal import Decimal, InvalidOperation
 
@@ -81,6 +82,19 @@ def java_double(value):
     return '%s%s.%sE%d' % ('-' if sign else '', text[0], text[1:] or '0', exponent + len(text) - 1)
 
 
+def to_json(value):
+    """As the server writes it: no blanks, doubles as Java prints them (1.0E7)."""
+    kind = type(value)
+    if kind is float:
+        text = java_double(value)
+        return text if text[-1].isdigit() else '"%s"' % text
+    if kind is dict:
+        return '{%s}' % ','.join('%s:%s' % (json.dumps(k, ensure_ascii=False), to_json(v)) for k, v in value.items())
+    if kind in (list, tuple):
+        return '[%s]' % ','.join(map(to_json, value))
+    return json.dumps(value, ensure_ascii=False)
+
+
 def _second_pass(value):
     """The rule chain reads the double again from Java's text: 10000000.0 becomes LONG, 1.0E-16 STRING."""
     if 1e-3 <= abs(value) < 1e7:
@@ -92,16 +106,23 @@ def _second_pass(value):
 
 def cast(value):
     """The stored form of a value from gson.parse; the caller leaves nulls out before."""
+    out = cast_once(value)
+    return _second_pass(out) if type(out) is float else without_nul(out)
+
+
+def cast_once(value):
+    """What the transport or the REST API makes of it; what REST writes is not read again by the rule chain."""
     kind = type(value)
     if kind is Num:
-        out = numeric(value)
-    elif kind is str:
-        out = numeric(value) if value and _PARSABLE.match(value) else value.replace('\0', '')
-    elif kind is bool:
-        return value
-    else:
-        return nested(value)
-    return _second_pass(out) if type(out) is float else out
+        return numeric(value)
+    if kind is str:
+        return numeric(value) if value and _PARSABLE.match(value) else value
+    return value if kind is bool else nested(value)
+
+
+def without_nul(value):
+    """The data base takes no U+0000."""
+    return value.replace('\0', '') if type(value) is str else value
 
 
 def nested(value):
