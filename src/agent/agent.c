@@ -26,6 +26,7 @@
 #include "agent/agent.h"
 #include "agent/clock.h"
 #include "agent/device.h"
+#include "agent/enroll.h"
 #include "agent/report.h"
 #include "agent/server.h"
 #include "agent/status.h"
@@ -49,6 +50,7 @@ struct Agent {
         char *config_error;
         Board board;
         Device *device;
+        Enroll *enroll;
         char *ring_path, *clock_path, *limits_path; /* in the runtime directory */
         Clock *clock;
         bool estimating; /* rows went with an estimate of the time */
@@ -78,6 +80,7 @@ static StatusView view(Agent *a) {
                          .spool = spool_stats(a->spool), .instances = a->instances, .overrides = device_overrides(a->device) };
 
         v.shared = device_shared_n(a->device, &v.shared_synced);
+        v.enrolling = a->enroll && !enroll_may_connect(a->enroll) ? enroll_text(a->enroll) : NULL;
         if (a->server) {
                 v.session = server_state(a->server);
                 v.protocol = server_protocol(a->server);
@@ -229,6 +232,7 @@ static int64_t now_ms(void *userdata) {
 static void on_subscribing(void *userdata) {
         const Agent *a = userdata;
 
+        enroll_accepted(a->enroll);
         device_subscribing(a->device);
 }
 
@@ -280,11 +284,52 @@ static bool is_enabled(void *userdata, const char *name, bool configured) {
         return device_enabled(a->device, name, configured);
 }
 
-static int own_credentials(void *userdata _unused_, SessionCredentials *ret _unused_, char **ret_text _unused_) {
-        return 0;
+/* ---- credentials of our own */
+
+static int copy(const char *text, char **ret) {
+        *ret = text ? strdup(text) : NULL;
+        return text && !*ret ? -ENOMEM : 0;
 }
 
-static void on_refused(void *userdata _unused_) {
+static int own_credentials(void *userdata, SessionCredentials *ret, char **ret_text _unused_) {
+        const Agent *a = userdata;
+        const Own *own = enroll_own(a->enroll);
+        int r;
+
+        if (!own)
+                return 0;
+        r = copy(own->type == PROVISION_TOKEN ? own->token : own->type == PROVISION_BASIC ? own->username : NULL, &ret->username);
+        if (r == 0)
+                r = copy(own->type == PROVISION_BASIC ? own->password : NULL, &ret->password);
+        return r < 0 ? r : 1;
+}
+
+static void leave_server(Agent *a);
+static int add_server(Agent *a);
+
+/* Out of whatever has brought the news. */
+static void on_enroll_deferred(void *userdata) {
+        Agent *a = userdata;
+
+        if (a->phase != PHASE_RUN)
+                return;
+        if (!enroll_may_connect(a->enroll))
+                leave_server(a);
+        else if (!a->server)
+                (void)add_server(a); /* failure is in the log */
+        status_changed(a);
+}
+
+static void on_enroll_changed(void *userdata) {
+        const Agent *a = userdata;
+
+        (void)!loop_defer(a->params.loop, on_enroll_deferred, userdata);
+}
+
+static void on_refused(void *userdata) {
+        const Agent *a = userdata;
+
+        (void)enroll_refused(a->enroll);
 }
 
 /* ---- server */
@@ -301,11 +346,18 @@ static int add_server(Agent *a) {
                            .may_estimate = may_estimate, .subscribing = on_subscribing, .attributes = on_attributes,
                            .request = on_request, .delivered = on_delivered, .online = on_online, .offline = on_offline,
                            .refused = on_refused, .credentials = own_credentials, .userdata = a };
+        const Own *own = enroll_own(a->enroll);
         int r;
 
         spool_set_discard(a->spool, !config_url(a->config));
-        if (!config_url(a->config))
+        if (!config_url(a->config) || !enroll_may_connect(a->enroll))
                 return 0;
+        if (own && own->type == PROVISION_BASIC)
+                p.client_id = own->client_id;
+        if (own && own->type == PROVISION_X509) {
+                p.cert_file = own->cert_file;
+                p.key_file = own->key_file;
+        }
         r = server_new(&a->server, &p);
         if (r == 0) {
                 device_set_server(a->device, a->server);
@@ -372,6 +424,10 @@ static void stop_server(Agent *a) {
                 a->server = NULL;
         }
         a->server = server_free(a->server);
+        if (a->enroll && enroll_stop(a->enroll, END_WAIT) == -ETIMEDOUT) {
+                a->left_thread = true;
+                a->enroll = NULL;
+        }
 }
 
 static void stop_store(Agent *a) {
@@ -500,6 +556,25 @@ static int make_spool(Agent *a) {
         return spool_new(&a->spool, &p);
 }
 
+static int make_enroll(Agent *a) {
+        EnrollParams p = { .loop = a->params.loop, .board = &a->board, .state_dir = a->params.state_dir,
+                           .store = spool_store(a->spool), .changed = on_enroll_changed, .userdata = a };
+
+        return enroll_new(&a->enroll, &p);
+}
+
+/* Before anything of the state directory is read. */
+static void mind_board(Agent *a) {
+        const Node *n = node_member(config_top(a->config), "provision", 0);
+        _cleanup_(freep) char *text = NULL;
+
+        board_read(&a->board, a->params.device_tree, a->params.state_dir);
+        if (!node_is_set(n, "key") || !streq(node_string(n, "identity", 0), "board") || own_mind_board(a->params.state_dir, &a->board, &text) == 0)
+                return;
+        log_warning("%s", text ? text : "out of memory");
+        board_read(&a->board, a->params.device_tree, a->params.state_dir); /* the id may have gone */
+}
+
 static int make_instances(Agent *a) {
         InstancesParams p = { .instance = { .loop = a->params.loop, .spool = a->spool, .host_path = a->params.host_path,
                                             .plugin_dirs = a->params.plugin_dirs, .runtime_dir = a->params.runtime_dir,
@@ -541,7 +616,7 @@ int agent_new(Agent **ret, const AgentParams *params, Config *config) {
         }
         a->params = *params;
         a->config = config;
-        board_read(&a->board, params->device_tree, params->state_dir);
+        mind_board(a);
         a->liveness_every = sd_watchdog_enabled(0, &watchdog) > 0 ? watchdog / 3 : LIVENESS_EVERY;
         a->liveness_every = MIN(a->liveness_every, MAX(params->deaf_after / 4, 100 * USEC_PER_MSEC));
         r = make_paths(a);
@@ -553,6 +628,8 @@ int agent_new(Agent **ret, const AgentParams *params, Config *config) {
                 r = make_spool(a);
         if (r == 0)
                 r = make_device(a);
+        if (r == 0)
+                r = make_enroll(a);
         if (r == 0)
                 r = make_instances(a);
         if (r < 0)
@@ -571,6 +648,7 @@ Agent *agent_free(Agent *a) {
         if (a->phase != PHASE_END && a->spool)
                 stop_store(a);
         device_free(a->device);
+        enroll_free(a->enroll);
         clock_free(a->clock);
         loop_timer_free(a->status_timer);
         loop_timer_free(a->liveness_timer);
@@ -592,6 +670,7 @@ int agent_start(Agent *a) {
 
         device_set_config(a->device, a->config);
         instances_set_config(a->instances, a->config);
+        enroll_set_config(a->enroll, a->config);
         r = add_server(a);
         on_liveness(a);
         on_status_timer(a);
@@ -656,6 +735,7 @@ int agent_reload(Agent *a, Config *config) {
         a->config = config;
         reload_clock(a, old);
         reload_spool(a, old);
+        enroll_set_config(a->enroll, config);
         r = reload_server(a, old);
         device_set_config(a->device, config);
         instances_set_config(a->instances, config);

@@ -6,6 +6,7 @@
 
 #include "agent/check.h"
 #include "agent/config.h"
+#include "agent/mirror-file.h"
 #include "agent/probe.h"
 #include "model/row.h"
 
@@ -76,6 +77,35 @@ static void print_promise(const Config *config) {
                 printf("without a server values stay in memory: a power cut takes them, and the oldest go when it is full\n");
 }
 
+/* What the server said last of options of instances; only their hosts know which of these there are. */
+static void print_server_settings(const Config *config, const char *state_dir) {
+        _cleanup_(attributes_freep) Attributes *a = NULL;
+        _cleanup_(loop_freep) Loop *loop = NULL;
+        _cleanup_(freep) char *why = NULL;
+        bool allowed = node_int(node_member(config_top(config), "attributes", 0), "remote_settings");
+
+        if (!allowed || loop_new(&loop) < 0 || attributes_new(&a, loop, &(AttributesEvents){ 0 }) < 0)
+                return;
+        if (mirror_file_load(state_dir, a, &why) < 0 && why)
+                fprintf(stderr, "%s\n", why);
+        for (size_t i = 0; i < config_n_instances(config); i++) {
+                const ConfigInstance *in = config_instance(config, i);
+                size_t size = strlen(in->name);
+
+                for (size_t k = attributes_lower_bound(a, in->name); k < attributes_n(a); k++) {
+                        const Attribute *at = attributes_at(a, k);
+                        const Setting *own = at->key[size] == '.' ? setting_lookup(in->settings, at->key + size + 1) : NULL;
+                        char text[120];
+
+                        if (strncmp(at->key, in->name, size) != 0)
+                                break;
+                        if (at->key[size] == '.')
+                                printf("%s = %s (server; file says %s)\n", at->key, at->json,
+                                       own ? setting_text(own, text, sizeof(text)) : "nothing");
+                }
+        }
+}
+
 int check_configuration(const CheckParams *params) {
         _cleanup_(config_freep) Config *config = NULL;
         ConfigProblems problems = { 0 };
@@ -99,6 +129,7 @@ int check_configuration(const CheckParams *params) {
         else if (r == 0) {
                 print_summary(config, params->config_path);
                 print_promise(config);
+                print_server_settings(config, params->state_dir);
         }
         return fatal > 0 || r == -ENOENT ? EX_CONFIG : r < 0 ? EX_OSERR : EXIT_SUCCESS;
 }

@@ -8,6 +8,7 @@ typedef struct CheckParams {
         const char *config_path;
         const char *host_path;
         const char *plugin_dirs;
+        const char *state_dir; /* for what the server said last */
         int log_level;
 } CheckParams;
 

@@ -60,7 +60,8 @@ static const struct tbagent_option rpc_table[] = {
 static const struct tbagent_option provision_table[] = {
         { TEXT("key"), .flags = TBAGENT_REQUIRED | TBAGENT_SECRET, .help = "provision key of the device profile" },
         { TEXT("secret"), .flags = TBAGENT_REQUIRED | TBAGENT_SECRET, .help = "provision secret of the device profile" },
-        { TEXT("name"), .help = "name of the device; default: serial number of the board" },
+        { TEXT("name"), .fallback = "%s", .help = "name of the device: %s serial number of the board, %m of the installation, %M model, %H host" },
+        { CHOICE("credentials", "token|basic|x509", "token"), .help = "kind of credentials that the device makes for itself" },
         { CHOICE("identity", "board|card", "board"), .help = "what the credentials belong to" },
         { 0 },
 };
@@ -233,16 +234,17 @@ static void check_default_token_file(Check *c, const Node *server) {
 }
 
 /* What the files hold is looked at when it is read (agent/credentials). */
-static void check_sources(Check *c, const Node *server) {
+static void check_sources(Check *c, const Node *server, const Node *provision) {
         static const char *const names[] = { "token", "token_file", "username", "cert" };
+        bool own = node_is_set(provision, "key");
         const char *first = NULL;
 
         for (size_t i = 0; i < ELEMENTS(names); i++) {
                 if (!node_is_set(server, names[i]))
                         continue;
-                if (first)
-                        tell_option(c, server, names[i], true,
-                                    "is a second source of credentials beside server.%s: take one away", first);
+                if (first || own)
+                        tell_option(c, server, names[i], true, "is a second source of credentials beside %s%s: take one away",
+                                    first ? "server." : "provision", first ? first : "");
                 else
                         first = names[i];
         }
@@ -252,7 +254,18 @@ static void check_sources(Check *c, const Node *server) {
                 tell_option(c, server, "key", true, "needs server.cert too");
 }
 
-static void check_server(Check *c, const Node *server) {
+static void check_provision(Check *c, const Node *server, const Node *provision) {
+        const char *url = node_string(server, "url", 0);
+
+        if (!node_is_set(provision, "key"))
+                return;
+        if (!url)
+                tell_option(c, provision, "key", true, "needs server.url: write server = { url = \"mqtts://HOST\"; };");
+        else if (streq(node_string(provision, "credentials", 0), "x509") && strncmp(url, "mqtts://", 8) != 0)
+                tell_option(c, provision, "credentials", true, "= \"x509\" is for TLS only: write server.url with mqtts://");
+}
+
+static void check_server(Check *c, const Node *server, const Node *provision) {
         static const char *const files[] = { "token_file", "ca", "cert", "key" };
         static const char *const tls[] = { "ca", "cert", "key" };
         static const char *const ids[] = { "token", "username", "client_id" };
@@ -260,7 +273,8 @@ static void check_server(Check *c, const Node *server) {
         const char *url = node_string(server, "url", 0), *text;
 
         check_url(c, server);
-        check_sources(c, server);
+        check_sources(c, server, provision);
+        check_provision(c, server, provision);
         for (size_t i = 0; i < ELEMENTS(files); i++)
                 if ((text = node_string(server, files[i], 0)) && text[0] != '/')
                         tell_option(c, server, files[i], true, "= \"%s\" is no full path: write one that begins with /", text);
@@ -306,7 +320,7 @@ void config_check_top(const Setting *root, const char *main_file, bool rights, N
                 return;
         server = node_member(top, "server", 0);
         provision = node_member(top, "provision", 0);
-        check_server(&c, server);
+        check_server(&c, server, provision);
         check_aliases(&c, root);
         if (rights) {
                 check_secret(&c, server, "token");

@@ -347,14 +347,24 @@ const char *config_url(const Config *c) {
 }
 
 int config_credentials(const Config *c, char **ret_username, char **ret_password, char **ret_text) {
-        return credentials_read(config_server(c), ret_username, ret_password, ret_text);
+        return credentials_read(config_server(c), node_member(c->top, "provision", 0), ret_username, ret_password, ret_text);
 }
 
-bool config_same_server(const Config *a, const Config *b) {
-        static const char *const names[] = { "server", "telemetry" };
-
-        for (size_t i = 0; i < ELEMENTS(names); i++)
+static bool same_parts(const Config *a, const Config *b, const char *const *names, size_t n) {
+        for (size_t i = 0; i < n; i++)
                 if (!setting_same(setting_child(a->root, names[i]), setting_child(b->root, names[i])))
                         return false;
         return true;
+}
+
+bool config_same_provision(const Config *a, const Config *b) {
+        static const char *const names[] = { "server", "provision" };
+
+        return same_parts(a, b, names, ELEMENTS(names));
+}
+
+bool config_same_server(const Config *a, const Config *b) {
+        static const char *const names[] = { "server", "telemetry", "provision" };
+
+        return same_parts(a, b, names, ELEMENTS(names));
 }

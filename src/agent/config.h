@@ -33,5 +33,7 @@ const char *config_url(const Config *c);
 /* The token or name/password for a connect: from the config, token_file (default /etc/tbagent.token), the
  * systemd credential, re-read each time. -ENOENT and the like: *ret_text says what to do. Owned by the caller. */
 _must_check_ int config_credentials(const Config *c, char **ret_username, char **ret_password, char **ret_text);
+/* Would both ask the same server for the same device? */
+bool config_same_provision(const Config *a, const Config *b);
 /* Would both give the same connection and the same batches? */
 bool config_same_server(const Config *a, const Config *b);

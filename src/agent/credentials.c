@@ -19,7 +19,7 @@ typedef struct Source {
 } Source;
 
 typedef struct Sources {
-        Source list[6];
+        Source list[7];
         size_t n;
         char credential[256];
 } Sources;
@@ -28,10 +28,12 @@ static void add(Sources *s, const char *what, const char *file) {
         s->list[s->n++] = (Source){ what, file };
 }
 
-static void find_sources(const Node *server, Sources *s) {
+static void find_sources(const Node *server, const Node *provision, Sources *s) {
         const char *folder = getenv("CREDENTIALS_DIRECTORY"), *token_file = node_string(server, "token_file", 0);
 
         *s = (Sources){ 0 };
+        if (node_is_set(provision, "key"))
+                add(s, "provision", NULL);
         if (node_string(server, "token", 0))
                 add(s, "server.token", NULL);
         if (token_file)
@@ -106,17 +108,17 @@ static int copy(const char *text, char **ret) {
         return text && !*ret ? -ENOMEM : 0;
 }
 
-int credentials_read(const Node *server, char **ret_username, char **ret_password, char **ret_text) {
+int credentials_read(const Node *server, const Node *provision, char **ret_username, char **ret_password, char **ret_text) {
         _cleanup_(freep) char *username = NULL, *password = NULL, *text = NULL;
         Sources s;
         int r;
 
-        find_sources(server, &s);
+        find_sources(server, provision, &s);
         if (s.n > 1)
                 r = fail(-EINVAL, &text, "there are two sources of credentials, %s and %s: take one away",
                          s.list[0].what, s.list[1].what);
-        else if (s.n == 0 && node_string(server, "client_id", 0))
-                r = 0;
+        else if ((s.n == 0 && node_string(server, "client_id", 0)) || (s.n == 1 && node_is_set(provision, "key")))
+                r = 0; /* there is nothing here to be shown */
         else if (s.n == 0)
                 r = tell_unreadable(-ENOENT, TBAGENT_TOKEN_FILE, &text);
         else if (s.list[0].file)

@@ -357,7 +357,7 @@ int main(int argc, char **argv) {
         be_small();
         option_set_channel_options(report_options);
         session_init_process();
-        check = (CheckParams){ arg_config, arg_host, arg_plugin_dirs, arg_level_given ? log_level() : LOG_WARNING };
+        check = (CheckParams){ arg_config, arg_host, arg_plugin_dirs, arg_state_dir, arg_level_given ? log_level() : LOG_WARNING };
         switch (arg_mode) {
         case CHECK:
         case ONCE:

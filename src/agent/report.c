@@ -55,6 +55,8 @@ static void put_json(Json *j, const char *key, const char *json) {
 static const char *session_name(const StatusView *v) {
         if (!v->url)
                 return "no server set";
+        if (v->enrolling)
+                return "enrolling";
         switch (v->session) {
         case SESSION_IDLE:
                 return "idle";
@@ -79,6 +81,8 @@ static void put_server(Json *j, const StatusView *v) {
                 put_text(j, "reason", v->session_text ? v->session_text : "");
                 put_number(j, "retry_in_s", v->retry_in / USEC_PER_SEC);
         }
+        if (v->enrolling)
+                put_text(j, "reason", v->enrolling);
         if (v->refused)
                 put_bool(j, "refuses_telemetry", true);
         close_part(j, '}');

@@ -5,9 +5,18 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "agent/server.h"
 #include "base/log.h"
+
+/* What a file was when the connection was made. */
+typedef struct Mark {
+        char *path; /* NULL: none */
+        struct timespec modified;
+        off_t size;
+        ino_t inode;
+} Mark;
 
 struct Server {
         ServerParams params;
@@ -19,7 +28,38 @@ struct Server {
         int code;
         char *text;
         usec_t retry;
+        Mark marks[3]; /* of the files that TLS reads */
 };
+
+/* ---- files of TLS */
+
+static Mark mark_of(char *path) {
+        Mark m = { .path = path };
+        struct stat st;
+
+        if (path && stat(path, &st) == 0) {
+                m.modified = st.st_mtim;
+                m.size = st.st_size;
+                m.inode = st.st_ino;
+        }
+        return m;
+}
+
+static void mark_files(Server *s) {
+        for (size_t i = 0; i < ELEMENTS(s->marks); i++)
+                s->marks[i] = mark_of(s->marks[i].path);
+}
+
+static bool files_changed(const Server *s) {
+        for (size_t i = 0; i < ELEMENTS(s->marks); i++) {
+                Mark now = mark_of(s->marks[i].path);
+
+                if (now.inode != s->marks[i].inode || now.size != s->marks[i].size ||
+                    now.modified.tv_sec != s->marks[i].modified.tv_sec || now.modified.tv_nsec != s->marks[i].modified.tv_nsec)
+                        return true;
+        }
+        return false;
+}
 
 /* ---- events */
 
@@ -42,6 +82,8 @@ static void on_state(void *userdata, SessionState state, SessionReason reason, i
         else
                 log_debug("session state %d, reason %d, code 0x%02x: %s", state, reason, code, text ? text : "");
         s->state = state;
+        if (state == SESSION_CONNECTING)
+                mark_files(s);
         if (state == SESSION_CONNECTED || state == SESSION_WAITING) {
                 s->reason = reason;
                 s->code = code;
@@ -136,18 +178,32 @@ static int make_client(Server *s) {
                 .session = { .loop = s->params.loop, .url = config_url(s->params.config),
                              .protocol = protocol_number(node_string(n, "protocol", 0)),
                              .keepalive = (usec_t)node_int(n, "keepalive"), .ca_file = node_string(n, "ca", 0),
-                             .cert_file = node_string(n, "cert", 0), .key_file = node_string(n, "key", 0) },
+                             .cert_file = s->params.cert_file ?: node_string(n, "cert", 0),
+                             .key_file = s->params.key_file ?: node_string(n, "key", 0) },
                 .events = { .state = on_state, .online = on_online, .offline = on_offline, .published = on_published,
                             .delivered = on_delivered, .subscribing = on_subscribing, .attributes = on_attributes,
                             .request = on_request, .warning = on_warning, .credentials = on_credentials },
                 .userdata = s,
         };
 
-        s->client_id = board_text(s->params.board, id ? id : "tbagent-%m");
+        s->client_id = s->params.client_id ? strdup(s->params.client_id) : board_text(s->params.board, id ? id : "tbagent-%m");
         if (!s->client_id)
                 return -ENOMEM;
         p.session.client_id = s->client_id;
         return client_new(&s->client, &p);
+}
+
+static int note_files(Server *s) {
+        const Node *n = config_server(s->params.config);
+        const char *paths[] = { node_string(n, "ca", 0), s->params.cert_file ?: node_string(n, "cert", 0),
+                                s->params.key_file ?: node_string(n, "key", 0) };
+
+        for (size_t i = 0; i < ELEMENTS(paths); i++) {
+                s->marks[i].path = paths[i] ? strdup(paths[i]) : NULL;
+                if (paths[i] && !s->marks[i].path)
+                        return -ENOMEM;
+        }
+        return 0;
 }
 
 static int make_uplink(Server *s) {
@@ -172,7 +228,10 @@ int server_new(Server **ret, const ServerParams *params) {
                 return -ENOMEM;
         s->params = *params;
         s->text = strdup("");
-        r = make_client(s);
+        r = note_files(s);
+        if (r == 0)
+                r = make_client(s);
+        s->params.client_id = s->params.cert_file = s->params.key_file = NULL; /* copied */
         if (r == 0)
                 r = make_uplink(s);
         if (r < 0)
@@ -186,6 +245,8 @@ Server *server_free(Server *s) {
                 return NULL;
         uplink_free(s->uplink);
         client_free(s->client);
+        for (size_t i = 0; i < ELEMENTS(s->marks); i++)
+                free(s->marks[i].path);
         free(s->client_id);
         free(s->text);
         free(s);
@@ -205,8 +266,12 @@ int server_stop_later(Server *s, void (*stopped)(void *userdata), void *userdata
 }
 
 void server_set_config(Server *s, const Config *config) {
+        bool changed = files_changed(s);
+
         s->params.config = config;
-        if (s->state == SESSION_WAITING) /* what was missing, a token file say, may be there now */
+        if (changed && s->state == SESSION_CONNECTED)
+                log_info("the certificates have changed: connecting anew");
+        if (changed || s->state == SESSION_WAITING) /* what was missing, a token file say, may be there now */
                 session_reconnect(client_session(s->client), 0);
 }
 

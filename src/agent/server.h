@@ -14,6 +14,8 @@ typedef struct ServerParams {
         Spool *spool;         /* borrowed */
         const Config *config; /* borrowed until server_set_config(); has a URL */
         const Board *board;   /* borrowed for life */
+        const char *client_id; /* that goes with the credentials; NULL: the configuration's, or one of the machine */
+        const char *cert_file, *key_file; /* in place of the configuration's; NULL: that */
         const char *limits_file; /* as in UplinkParams */
         void (*changed)(void *userdata); /* something a status would show */
         void (*acknowledged)(void *userdata); /* a batch is at the server, or lost with the connection */

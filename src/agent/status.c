@@ -14,6 +14,8 @@ static void write_server(FILE *f, const StatusView *v) {
                         "%s.d/server.conf and "
                         "the device's access token into /etc/tbagent.token, then: systemctl restart tbagent.",
                         v->config_path);
+        else if (v->enrolling)
+                fprintf(f, "Not connected to %s yet: %s.", v->url, v->enrolling);
         else if (v->session == SESSION_CONNECTED)
                 fprintf(f, "Connected to %s (MQTT %s)%s.", v->url, v->protocol == 5 ? "5" : "3.1.1",
                         v->refused ? ", which refuses all telemetry: its log and the device's profile say why; it is kept" : "");

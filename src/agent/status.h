@@ -10,6 +10,7 @@
 typedef struct StatusView {
         const char *url;          /* NULL: no server set */
         const char *config_error; /* NULL: none */
+        const char *enrolling;    /* it is asking for a device of its own; NULL: it is not */
         const char *config_path;
         SessionState session;
         int protocol;

@@ -139,7 +139,7 @@ static int verify_error(const Endpoint *e, long verdict, char *text, size_t size
                          e->host);
                 break;
         default:
-                snprintf(text, size, "the TLS certificate of %s is not trusted (%s): set server.ca_file to the CA that signed it",
+                snprintf(text, size, "the TLS certificate of %s is not trusted (%s): set server.ca to the CA that signed it",
                          e->host, why);
         }
         return -EKEYREJECTED;
