@@ -97,8 +97,8 @@ static void on_exists(Enroll *e, const char *message) {
         snprintf(text, sizeof(text),
                  "the server does not give this machine the device \"%.100s\" (%.80s): there is one of that name with other credentials, "
                  "or the profile takes only devices that were created before. Delete that device in ThingsBoard, or use "
-                 "\"check pre-provisioned devices\" in the profile, or put the device's access token into /etc/tbagent.token and take "
-                 "`provision` away", e->own.name, message);
+                 "\"check pre-provisioned devices\" in the profile, or put the device's access token into /etc/tbagent.token and remove "
+                 "`provision`", e->own.name, message);
         say(e, LOG_ERR, text);
         pause_then(e, STATE_TRY);
 }

@@ -14,7 +14,7 @@ struct MirrorFile {
         Store *store;
         const Attributes *attributes;
         LoopTimer *timer;
-        usec_t written_at; /* 0: never */
+        usec_t written_at; /* as far as a process can know: by a former one until it began */
         uint64_t written;  /* hash of what was written last */
         bool changed;
 };
@@ -44,7 +44,7 @@ static void on_timer(void *userdata) {
 }
 
 void mirror_file_changed(MirrorFile *m, bool anew) {
-        usec_t now = loop_monotonic(m->loop), when = m->written_at > 0 ? m->written_at + WRITE_EVERY : 0;
+        usec_t now = loop_monotonic(m->loop), when = m->written_at + WRITE_EVERY;
 
         m->changed = true;
         if (anew)
@@ -64,7 +64,8 @@ int mirror_file_new(MirrorFile **ret, Loop *loop, Store *store, const Attributes
 
         if (!m)
                 return -ENOMEM;
-        *m = (MirrorFile){ .loop = loop, .store = store, .attributes = attributes };
+        *m = (MirrorFile){ .loop = loop, .store = store, .attributes = attributes,
+                            .written_at = loop_monotonic(loop) };
         r = loop_timer_new(&m->timer, loop, "mirror", on_timer, m);
         if (r < 0)
                 return r;

@@ -44,6 +44,7 @@ Event *event_new(LinkEventKind kind, uint64_t generation, size_t data_size); /* 
 
 typedef struct ConnectionParams { /* borrowed for the life of the connection */
         const char *url, *client_id;
+        uint16_t port;
         bool tls;
         ProbeFiles files;
         usec_t keepalive, connect_timeout;

@@ -226,6 +226,7 @@ static int params_copy(Link *link, const LinkParams *params) {
         link->connection_params = (ConnectionParams){
                 .url = link->url,
                 .client_id = link->client_id,
+                .port = (uint16_t)atoi(params->endpoint.port),
                 .tls = params->endpoint.tls,
                 .files = link->params.files,
                 .keepalive = params->keepalive,

@@ -47,7 +47,7 @@ void attributes_update(Attributes *a, const char *json, size_t size);
 void attributes_answer(Attributes *a, int error, const char *json, size_t size);
 bool attributes_are_synced(const Attributes *a);
 
-/* What is kept from before, at the start. -EINVAL: not a key or a value; -E2BIG: no room. */
+/* What is kept from before, at the start. -EINVAL: a key that is empty or too long, or no value; -E2BIG: no room. */
 _must_check_ int attributes_set(Attributes *a, const char *key, const char *json, size_t size);
 
 size_t attributes_n(const Attributes *a);

@@ -4,8 +4,10 @@
  *                 |                  |
  *                 '---- the process ends: the file knows id and hash, but not the reply: INTERRUPTED
  *
- * The same id with another body: the server's ids have started again, so nothing that is known of earlier ones is of
- * use. What runs still ends, but its reply goes nowhere: under that id it would answer another request.
+ * The server's ids rise by one, but start again at 0 with its actor. That shows as an id far below those known (no downlink
+ * is overtaken by a table of others), or as a known id with another body. What was known before is of no use then: what
+ * runs still ends, but its reply goes nowhere, since under that id it would answer another request. Where a known id tells,
+ * requests of the new count may have come already: they have lower ids and later tokens, and stay.
  *
  * The file is a record for each slot, written in one call before the request is run and once more when its reply is
  * acknowledged; it is on a tmpfs, where that costs a microsecond.
@@ -128,17 +130,32 @@ static Slot *find_id(Redelivery *d, uint32_t id) {
         return NULL;
 }
 
-/* The ids have started again. */
-static void forget(Redelivery *d) {
+static void forget(Redelivery *d, Slot *s) {
+        if (s->state == SLOT_RUNNING) {
+                s->orphan = true;
+                file_write(d, s);
+        } else if (s->state != SLOT_FREE)
+                slot_free(d, s);
+}
+
+/* The ids have started again, as this slot's shows; NULL: as one shows that is far below all. */
+static void forget_former(Redelivery *d, const Slot *shows) {
+        uint64_t token = shows ? shows->token : UINT64_MAX;
+        uint32_t id = shows ? shows->id : 0;
+
         for (size_t i = 0; i < REDELIVERY_MAX; i++) {
                 Slot *s = &d->slots[i];
 
-                if (s->state == SLOT_RUNNING) {
-                        s->orphan = true;
-                        file_write(d, s);
-                } else if (s->state != SLOT_FREE)
-                        slot_free(d, s);
+                if (s->token <= token || (s->state != SLOT_RUNNING && s->id > id))
+                        forget(d, s);
         }
+}
+
+static bool is_far_below(const Redelivery *d, uint32_t id) {
+        for (size_t i = 0; i < REDELIVERY_MAX; i++)
+                if (d->slots[i].state != SLOT_FREE && !d->slots[i].orphan && d->slots[i].id > id + REDELIVERY_MAX)
+                        return true;
+        return false;
 }
 
 /* One that is done with, the oldest; those whose reply is not acknowledged last. */
@@ -213,8 +230,8 @@ static void make_room(Redelivery *d) {
 Delivery redelivery_take(Redelivery *d, uint32_t id, uint64_t hash, const char *interrupted, uint64_t *ret_token) {
         Slot *s = find_id(d, id);
 
-        if (s && s->hash != hash) {
-                forget(d);
+        if (s ? s->hash != hash : is_far_below(d, id)) {
+                forget_former(d, s);
                 s = NULL;
         }
         if (s && is_over(d, s)) {
