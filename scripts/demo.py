@@ -6,6 +6,7 @@ Counted at both ends: the daemon says at its end how many values it made; the st
 stored. A real server does not tell a device that, so there its acknowledgements are counted instead."""
 import argparse
 import glob
+import json
 import os
 import re
 import shutil
@@ -128,20 +129,38 @@ def say(text):
     print('%s  %s' % (time.strftime('%H:%M:%S'), text), flush=True)
 
 
+def change_interval(server):
+    say('-- the shared attribute system.every is set to 1s at the server: the instance "system" reads twice as often --')
+    server.share(DEVICE, {'system.every': '1s'})
+
+
+def ask_status(server):
+    say('-- the server calls the method agent.status --')
+    answer = server.rpc(DEVICE, 'agent.status')
+    say('the device answers: ' + re.sub(r'\s+', ' ', json.dumps(answer))[:240])
+
+
+def cut(server):
+    say('-- the server drops the connection now, to show that nothing is lost --')
+    server.control('drop', {'how': 'reset'})
+
+
+# What is shown, and when: at this part of the time, but not later than so many seconds.
+STEPS = [(.25, 5, change_interval), (.4, 9, ask_status), (.5, 15, cut)]
+
+
 def watch(daemon, view, server, seconds):
-    """Until the time is over, Ctrl-C, or the daemon ends; half way the link is cut, to be seen coming back."""
+    """Until the time is over, Ctrl-C, or the daemon ends."""
     start = time.monotonic()
-    cut_at = start + seconds / 2 if server and seconds >= 10 else None
+    steps = [(start + min(part * seconds, most), do) for part, most, do in STEPS] if server and seconds >= 10 else []
     while time.monotonic() < start + seconds and daemon.process.poll() is None:
         time.sleep(max(0.05, min(1, start + seconds - time.monotonic())))
         for line in daemon.new_lines():
             say('tbagent: ' + re.sub(r'^tbagent(\[\d+\])?: ', '', line))
         if view:
             view.show()
-        if cut_at and time.monotonic() > cut_at:
-            cut_at = None
-            say('-- the server drops the connection now, to show that nothing is lost --')
-            server.control('drop', {'how': 'reset'})
+        if steps and time.monotonic() > steps[0][0]:
+            steps.pop(0)[1](server)
     if daemon.process.poll() is not None:
         say('the daemon has ended by itself, with code %d' % daemon.process.returncode)
 
@@ -167,6 +186,8 @@ def run(args):
     try:
         token = args.token or server.create_device(DEVICE)
         say('server %s%s' % (url, '' if args.server else ' (stand-in for ThingsBoard)'))
+        if args.server:
+            say('add a shared attribute to the device, system.every = 1s, or call its method agent.status: it takes them at once')
         daemon = Daemon(args.scratch, url, token)
         try:
             watch(daemon, View(server) if server else None, server, args.seconds)
