@@ -24,6 +24,7 @@
 #include <time.h>
 
 #include "agent/agent.h"
+#include "agent/bus.h"
 #include "agent/clock.h"
 #include "agent/device.h"
 #include "agent/enroll.h"
@@ -51,6 +52,7 @@ struct Agent {
         Board board;
         Device *device;
         Enroll *enroll;
+        Bus *bus;
         char *ring_path, *clock_path, *limits_path; /* in the runtime directory */
         Clock *clock;
         bool estimating; /* rows went with an estimate of the time */
@@ -264,6 +266,12 @@ static void on_delivered(void *userdata, uint64_t context, int code) {
         const Agent *a = userdata;
 
         device_delivered(a->device, context, code);
+}
+
+static void on_claimed(void *userdata, uint64_t token, int code) {
+        const Agent *a = userdata;
+
+        bus_claimed(a->bus, token, code);
 }
 
 static void on_frame(void *userdata, Instance *i, const Frame *f) {
@@ -507,6 +515,7 @@ void agent_stop(Agent *a) {
         a->stop_began = now_of(a);
         sd_notify(0, "STOPPING=1\nSTATUS=Stopping.");
         loop_timer_disarm(a->status_timer);
+        bus_stop(a->bus);
         notify_server(a, true);
         instances_stop(a->instances, HOSTS_WAIT);
         stop_go_on(a);
@@ -589,9 +598,16 @@ static int make_instances(Agent *a) {
 static int make_device(Agent *a) {
         DeviceParams p = { .loop = a->params.loop, .board = &a->board, .runtime_dir = a->params.runtime_dir,
                            .state_dir = a->params.state_dir, .store = spool_store(a->spool), .instances = instances_of,
-                           .status = status_json, .reload = reload_soon, .now_ms = now_ms, .userdata = a };
+                           .status = status_json, .reload = reload_soon, .now_ms = now_ms, .claimed = on_claimed,
+                           .userdata = a };
 
         return device_new(&a->device, &p);
+}
+
+static int make_bus(Agent *a) {
+        BusParams p = { .loop = a->params.loop, .device = a->device, .status = status_json, .userdata = a };
+
+        return bus_new(&a->bus, &p);
 }
 
 static int make_timers(Agent *a) {
@@ -631,6 +647,8 @@ int agent_new(Agent **ret, const AgentParams *params, Config *config) {
         if (r == 0)
                 r = make_enroll(a);
         if (r == 0)
+                r = make_bus(a);
+        if (r == 0)
                 r = make_instances(a);
         if (r < 0)
                 return r;
@@ -647,6 +665,7 @@ Agent *agent_free(Agent *a) {
                 stop_server(a);
         if (a->phase != PHASE_END && a->spool)
                 stop_store(a);
+        bus_free(a->bus);
         device_free(a->device);
         enroll_free(a->enroll);
         clock_free(a->clock);
@@ -672,6 +691,7 @@ int agent_start(Agent *a) {
         instances_set_config(a->instances, a->config);
         enroll_set_config(a->enroll, a->config);
         r = add_server(a);
+        bus_start(a->bus);
         on_liveness(a);
         on_status_timer(a);
         return r;

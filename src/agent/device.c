@@ -66,6 +66,13 @@ static void say(const char *key, int level, const char *text) {
 
 /* ---- to the server */
 
+/* Whose token it is that a message goes out with. */
+typedef enum Sent { SENT_REPLY, SENT_ATTRIBUTES, SENT_CLAIM, SENT_MASK = 3 } Sent;
+
+static uint64_t context_of(Sent sent, uint64_t token) {
+        return token << 2 | sent;
+}
+
 Client *device_client(Device *d) {
         return d->server && d->online ? server_client(d->server) : NULL;
 }
@@ -73,7 +80,7 @@ Client *device_client(Device *d) {
 static int publish_attributes(void *userdata, const char *json, size_t size, uint64_t context) {
         Client *c = device_client(userdata);
 
-        return c ? client_publish_attributes(c, json, size, context << 1 | 1) : -ENOTCONN;
+        return c ? client_publish_attributes(c, json, size, context_of(SENT_ATTRIBUTES, context)) : -ENOTCONN;
 }
 
 static usec_t take_points(void *userdata, uint32_t *points) {
@@ -85,25 +92,35 @@ static usec_t take_points(void *userdata, uint32_t *points) {
 static int reply(void *userdata, uint32_t id, const char *json, size_t size, uint64_t token) {
         const Device *d = userdata;
 
-        return d->server ? client_reply(server_client(d->server), id, json, size, token << 1) : -ENOTCONN;
+        return d->server ? client_reply(server_client(d->server), id, json, size, context_of(SENT_REPLY, token)) : -ENOTCONN;
 }
 
-/* Contexts are rpc tokens (even) or those of attributes (odd). */
 void device_delivered(Device *d, uint64_t context, int code) {
-        if (context & 1)
-                published_delivered(d->published, context >> 1, code);
-        else
-                rpc_delivered(d->rpc, context >> 1, code);
+        uint64_t token = context >> 2;
+
+        switch ((Sent)(context & SENT_MASK)) {
+        case SENT_REPLY:
+                rpc_delivered(d->rpc, token, code);
+                break;
+        case SENT_ATTRIBUTES:
+                published_delivered(d->published, token, code);
+                break;
+        case SENT_CLAIM:
+                d->params.claimed(d->params.userdata, token, code);
+                break;
+        case SENT_MASK:
+                break;
+        }
 }
 
 int device_publish(Device *d, const char *json) {
         return published_set_all(d->published, json, strlen(json));
 }
 
-int device_claim(Device *d, const char *secret, usec_t duration) {
+int device_claim(Device *d, const char *secret, usec_t duration, uint64_t token) {
         Client *c = device_client(d);
 
-        return c ? client_claim(c, secret, duration, 0) : -ENOTCONN;
+        return c ? client_claim(c, secret, duration, context_of(SENT_CLAIM, token)) : -ENOTCONN;
 }
 
 /* ---- shared attributes */

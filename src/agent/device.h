@@ -20,6 +20,8 @@ typedef struct DeviceParams {
         char *(*status)(void *userdata);  /* JSON, owned by the caller */
         void (*reload)(void *userdata);   /* as SIGHUP */
         int64_t (*now_ms)(void *userdata); /* as in RpcParams */
+        /* What became of device_claim(), once: 0: the server has it, which says nothing of success; else as in SessionEvents */
+        void (*claimed)(void *userdata, uint64_t token, int code);
         void *userdata;
 } DeviceParams;
 
@@ -51,7 +53,7 @@ bool device_enabled(const Device *d, const char *instance, bool configured);
 
 /* For other doors (D-Bus): errors as in ClientParams. */
 _must_check_ int device_publish(Device *d, const char *json);
-_must_check_ int device_claim(Device *d, const char *secret, usec_t duration);
+_must_check_ int device_claim(Device *d, const char *secret, usec_t duration, uint64_t token); /* < 2^60 */
 Client *device_client(Device *d); /* NULL: none, or not connected */
 
 const Overrides *device_overrides(const Device *d);

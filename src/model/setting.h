@@ -5,7 +5,7 @@
 #pragma once
 
 #include "base/macro.h"
-#include "model/unit.h"
+#include "base/unit.h"
 
 typedef enum SettingType { SETTING_GROUP, SETTING_LIST, SETTING_BOOL, SETTING_INT, SETTING_FLOAT, SETTING_STRING } SettingType;
 

@@ -19,6 +19,8 @@ apt-get update -qq >/tmp/out 2>&1
 check "the package installs" apt-get install -y -qq --no-install-recommends ./tbagent_*.deb
 check "the service is active" until_true 10 systemctl is-active tbagent
 check "the status says what to set" until_true 10 status_says 'no server is set'
+check "tbagentctl reaches it, as soon as the bus knows its user" until_true 20 tbagentctl status
+journalctl -u tbagent -o cat | grep 'system bus' | sed 's/^/# /'
 systemctl status tbagent --no-pager 2>&1 | grep -E 'Status:' | sed 's/^ */# /'
 check "it samples into the queue" until_true 70 status_says '[1-9][0-9]* values in the queue'
 check "tbagent --check is content" tbagent --check
@@ -51,6 +53,42 @@ check "with a server set, telemetry arrives" until_true 20 some_stored 5
 echo "# $(stored) values stored"
 check "the status shows the connection" until_true 10 status_says 'Connected to mqtt://127.0.0.1:1884'
 check "no token in the journal or the arguments" sh -c "! journalctl -u tbagent | grep container-token && ! grep -a container-token /proc/$(main_pid)/cmdline /proc/$(main_pid)/environ"
+
+# control
+printf 'u member -\nu plain -\nm member tbagent\n' | systemd-sysusers - >/tmp/out 2>&1
+as() { local user=$1; shift; setpriv --reuid "$user" --regid "$user" --init-groups "$@"; }
+fails_with() { local want=$1; shift; "$@"; local r=$?; ((r == want)) || { echo "exit status $r, not $want"; return 1; }; }
+shows_connection() { "$@" | tee /dev/stderr | grep -q '^server *connected to mqtt://127.0.0.1:1884'; }
+attribute() { python3 - "$1" <<'PY'
+import sys
+sys.path.insert(0, 'thingsboard')
+from standin import Standin
+print(Standin.attach('http://127.0.0.1:8080', '127.0.0.1', 1884).attributes('box').get(sys.argv[1]))
+PY
+}
+attribute_is() { [[ $(attribute "$1") == "$2" ]]; }
+check "tbagentctl status works for root" shows_connection tbagentctl status
+sed 's/^/# /' /tmp/out
+check "and for a member of group tbagent" shows_connection as member tbagentctl status
+check "and for anybody else" shows_connection as plain tbagentctl status
+check "root may ask the server" tbagentctl request getSessionLimits
+check "so may a member of group tbagent" as member tbagentctl request getSessionLimits
+check "who may claim, too" as member tbagentctl claim cl4im-word 1min
+check "and publish" as member tbagentctl publish by=member
+check "which arrives" until_true 10 attribute_is by member
+check "a plain user may not ask" fails_with 4 as plain tbagentctl request getSessionLimits
+check "nor claim" fails_with 4 as plain tbagentctl claim cl4im-word
+check "nor publish" fails_with 4 as plain tbagentctl publish by=plain
+check "nor anything but look" sh -c "! setpriv --reuid plain --regid plain --init-groups busctl call org.tbagent1 /org/tbagent1 org.tbagent1.Manager Claim st x 0"
+check "nobody else takes the name" sh -c "! setpriv --reuid plain --regid plain --init-groups busctl call org.freedesktop.DBus /org/freedesktop/DBus org.freedesktop.DBus RequestName su org.tbagent1 0"
+systemctl restart dbus
+check "the daemon comes back to a bus that was restarted" until_true 30 tbagentctl status
+systemctl stop tbagent
+check "a daemon that does not run is told" fails_with 3 tbagentctl status
+check "to anybody" fails_with 3 as plain tbagentctl status
+systemctl start tbagent
+until_true 10 status_says 'Connected'
+check "no secret of a claim in the journal" sh -c '! journalctl -b | grep cl4im'
 
 # reload
 sed -i 's/every = "1s"/every = "500ms"/' /etc/tbagent.conf.d/server.conf

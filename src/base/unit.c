@@ -2,7 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "model/unit.h"
+#include "base/unit.h"
 
 typedef struct Unit {
         const char *name;
