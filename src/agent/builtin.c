@@ -46,7 +46,7 @@ static char *call_sample(const Call *c) {
 
                 asked += (!name || streq(name, instance_name(in))) && instance_sample(in) == 0;
         }
-        return asked > 0 ? strdup("true") : refuse(c, name ? "not_ready" : "bad_params", "no instance of that name runs");
+        return asked > 0 ? strdup("true") : refuse(c, "not_ready", name ? "no instance of that name runs" : "no instance runs");
 }
 
 static char *call_reload(const Call *c) {

@@ -243,7 +243,7 @@ static void check_sources(Check *c, const Node *server, const Node *provision) {
                 if (!node_is_set(server, names[i]))
                         continue;
                 if (first || own)
-                        tell_option(c, server, names[i], true, "is a second source of credentials beside %s%s: take one away",
+                        tell_option(c, server, names[i], true, "is a second source of credentials beside %s%s: remove one",
                                     first ? "server." : "provision", first ? first : "");
                 else
                         first = names[i];

@@ -244,7 +244,7 @@ static void names_done(Names *n) {
 static void check_twice(Tokens *s, Names *names, const Token *name) {
         for (size_t i = 0; i < names->n; i++)
                 if (names->list[i].size == name->size && memcmp(names->list[i].p, name->p, name->size) == 0) {
-                        tokens_tell(s, name->line, "%.*s is set twice here, first on line %u: take one away",
+                        tokens_tell(s, name->line, "%.*s is set twice here, first on line %u: remove one",
                                     token_shown(name), name->p, names->list[i].line);
                         return;
                 }

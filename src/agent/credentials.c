@@ -115,7 +115,7 @@ int credentials_read(const Node *server, const Node *provision, char **ret_usern
 
         find_sources(server, provision, &s);
         if (s.n > 1)
-                r = fail(-EINVAL, &text, "there are two sources of credentials, %s and %s: take one away",
+                r = fail(-EINVAL, &text, "there are two sources of credentials, %s and %s: remove one",
                          s.list[0].what, s.list[1].what);
         else if ((s.n == 0 && node_string(server, "client_id", 0)) || (s.n == 1 && node_is_set(provision, "key")))
                 r = 0; /* there is nothing here to be shown */

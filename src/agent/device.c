@@ -18,6 +18,7 @@
 #include "agent/published.h"
 #include "agent/rpc.h"
 #include "base/log.h"
+#include "model/json.h"
 #include "model/option-json.h"
 #include "tb/tree.h"
 
@@ -247,7 +248,7 @@ static int apply_setting(void *userdata, const char *instance, const char *path,
 static void publish_one(void *userdata, const char *key, const char *json) {
         const Device *d = userdata;
 
-        (void)!published_set(d->published, key, json);
+        (void)!(json ? published_set(d->published, key, json) : published_clear(d->published, key));
 }
 
 static void on_enabled(void *userdata) {
@@ -324,6 +325,10 @@ static int ask(Device *d, Instance *i, const Frame *f) {
 
         if (!q)
                 return -ENOMEM;
+        if (f->type == FRAME_CALL && json_validate(second, strlen(second)) < 0) { /* a plugin's process may send anything */
+                free(q);
+                return -EINVAL;
+        }
         q->device = d;
         q->token = f->f[0].u;
         strcpy(q->instance, name);
@@ -349,7 +354,7 @@ static void on_method(Device *d, const char *instance, const Frame *f) {
         int r = methods_add(d->methods, instance, f->f[0].data, f->f[1].data, f->f[2].data, f->f[3].data, (uint32_t)f->f[4].u);
 
         if (r < 0 && log_allow("methods", 3600 * USEC_PER_SEC, 1, NULL))
-                log_instance(LOG_WARNING, instance, "method %s cannot be offered: %s", f->f[1].data, strerror(-r));
+                log_instance(LOG_WARNING, instance, "method %.100s cannot be offered: %s", f->f[1].data, strerror(-r));
 }
 
 static void on_published_frame(Device *d, const char *instance, const Frame *f) {
@@ -439,13 +444,13 @@ static void publish_plugins(Device *d) {
 
 void device_set_config(Device *d, const Config *config) {
         const Setting *own = setting_child(config_root(config), "attributes");
-        const Setting *statics = own ? setting_child(own, "client") : NULL;
+        const Setting *fixed = own ? setting_child(own, "client") : NULL;
 
         d->config = config;
         publish_one(d, "tbagent_version", "\"" PACKAGE_VERSION "\"");
         publish_plugins(d);
-        for (size_t i = 0; statics && i < statics->n_children; i++)
-                publish_static(d, statics->children[i]);
+        for (size_t i = 0; fixed && i < fixed->n_children; i++)
+                publish_static(d, fixed->children[i]);
         overrides_allow(d->overrides, node_int(node_member(config_top(config), "attributes", 0), "remote_settings"));
         overrides_reloaded(d->overrides);
 }

@@ -9,6 +9,8 @@
 #include "agent/methods.h"
 
 #define METHODS_MAX 4096 /* in all: an instance with a hundred channels of ten methods is large */
+#define NAME_MAX_SIZE 256 /* of all three parts; and of the other texts: */
+#define TEXT_MAX_SIZE KIB
 #define CHOICES_SHOWN 6
 
 struct Methods {
@@ -53,12 +55,15 @@ void methods_clear(Methods *m, const char *instance) {
 
 int methods_add(Methods *m, const char *instance, const char *channel, const char *name, const char *params, const char *help,
                 uint32_t flags) {
-        Method *list = m->n < METHODS_MAX ? reallocarray(m->list, m->n + 1, sizeof(*list)) : NULL;
         char *full = NULL;
-        Method method;
+        Method *list, method;
 
+        if (strlen(instance) + strlen(channel) + strlen(name) > NAME_MAX_SIZE || strlen(params) > TEXT_MAX_SIZE ||
+            strlen(help) > TEXT_MAX_SIZE)
+                return -E2BIG;
         if (m->n >= METHODS_MAX)
                 return -ENOSPC;
+        list = reallocarray(m->list, m->n + 1, sizeof(*list));
         if (!list)
                 return -ENOMEM;
         m->list = list;

@@ -21,7 +21,7 @@ Methods *methods_free(Methods *m);
 DEFINE_CLEANUP(Methods *, methods_free)
 
 void methods_clear(Methods *m, const char *instance);
-/* -ENOSPC: an instance has too many; -ENOMEM. */
+/* -E2BIG: a name or a text is too large; -ENOSPC: there are too many; -ENOMEM. */
 _must_check_ int methods_add(Methods *m, const char *instance, const char *channel, const char *name, const char *params,
                              const char *help, uint32_t flags);
 /* aliases: the configuration's group, may be NULL. -ENOENT: no such method; -ENOTUNIQ: several may be meant; *ret_text says

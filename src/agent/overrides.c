@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "agent/overrides.h"
+#include "model/json.h"
 #include "model/value.h"
 #include "tb/tree.h"
 
@@ -21,9 +22,9 @@ typedef struct Entry {
         char *key, *json; /* json NULL: deleted, the host has not said yet that it is back to the file's */
         size_t instance_size;
         OverrideState state;
-        bool asked; /* the host has it, or answers soon */
+        unsigned open; /* answers that the host owes: the last of them is about what holds */
+        bool due;      /* the host did not read: it is sent again */
         char *now, *file, *why;
-        bool told_error; /* KEY.error is set at the server */
 } Entry;
 
 struct Overrides {
@@ -96,32 +97,48 @@ static int configured(const Overrides *o, const Entry *e) {
 
 /* ---- answers */
 
-static void publish_error(const Overrides *o, Entry *e, const char *why) {
+static void publish_error(const Overrides *o, const Entry *e, const char *why) {
         _cleanup_(freep) char *json = why ? json_string(why) : NULL;
         char key[2 * KEY_TEXT_MAX];
 
         snprintf(key, sizeof(key), "%s.error", e->key);
-        if (why ? json != NULL : e->told_error)
-                o->params.publish(o->params.userdata, key, json ? json : "\"\"");
-        e->told_error = why;
+        if (json || !why)
+                o->params.publish(o->params.userdata, key, json);
+}
+
+/* For whoever wonders later why it does not go by the file. */
+static void log_settled(const Overrides *o, const Entry *e, const char *before) {
+        char text[600];
+
+        if (e->why)
+                snprintf(text, sizeof(text), "shared attribute %.100s = %.80s is refused: %.300s", e->key, e->json ? e->json : "", e->why);
+        else if (e->now && (!before || !streq(before, e->now)))
+                snprintf(text, sizeof(text), "%.100s is %.80s now, as the %s says", e->key, e->now,
+                         e->json ? "shared attribute of that name" : "configuration");
+        else
+                return;
+        o->params.log(o->params.userdata, text);
 }
 
 static void settle(const Overrides *o, Entry *e, int error, const char *now, const char *file, const char *why) {
-        char text[600];
+        bool is_option = error != -ENOENT && error != -EPERM;
+        _cleanup_(freep) char *before = TAKE_PTR(e->now);
 
-        replace(&e->now, now);
-        replace(&e->file, file);
+        replace(&e->now, is_option && o->allowed ? now : NULL);
+        replace(&e->file, is_option && o->allowed ? file : NULL);
         replace(&e->why, error < 0 ? why : NULL);
-        e->state = error == 0 ? OVERRIDE_APPLIED : error == -ENOENT || error == -EPERM ? OVERRIDE_NONE : OVERRIDE_REFUSED;
-        if (e->state == OVERRIDE_NONE)
+        e->state = !is_option || !o->allowed ? OVERRIDE_NONE : error == 0 ? OVERRIDE_APPLIED : OVERRIDE_REFUSED;
+        if (!is_option)
                 return;
-        if (error < 0) {
-                snprintf(text, sizeof(text), "shared attribute %.100s = %.80s is refused: %.300s", e->key, e->json ? e->json : "", why);
-                o->params.log(o->params.userdata, text);
-        }
-        publish_error(o, e, error < 0 ? why : NULL);
+        log_settled(o, e, before);
+        publish_error(o, e, e->why);
         if (now && now[0])
                 o->params.publish(o->params.userdata, e->key, now);
+}
+
+/* A plugin's process may send anything. */
+static const char *checked(const char *json) {
+        return json_validate(json, strlen(json)) == 0 ? json : NULL;
 }
 
 void overrides_effect(Overrides *o, const char *instance, const char *path, int error, const char *now, const char *file,
@@ -134,8 +151,9 @@ void overrides_effect(Overrides *o, const char *instance, const char *path, int 
         e = find(o, key);
         if (!e)
                 return;
-        settle(o, e, error, now, file, why);
-        if (!e->json) /* deleted: the file's value holds again */
+        e->open -= e->open > 0;
+        settle(o, e, error, checked(now), checked(file), why);
+        if (!e->json && e->open == 0) /* deleted: the file's value holds again */
                 take_out(o, e);
 }
 
@@ -153,17 +171,15 @@ bool overrides_enabled(const Overrides *o, const char *instance, bool configured
 
 static void apply_enabled(Overrides *o, Entry *e) {
         bool good = !e->json || streq(e->json, "true") || streq(e->json, "false");
-
         const char *file = configured(o, e) > 0 ? "true" : "false";
 
-        e->asked = true;
-        if (good) {
+        if (good)
                 settle(o, e, 0, e->json && o->allowed ? e->json : file, file, NULL);
-                o->params.enabled(o->params.userdata);
-        } else
+        else
                 settle(o, e, -EINVAL, file, file, "enabled is true or false");
         if (!e->json)
                 take_out(o, e);
+        o->params.enabled(o->params.userdata);
 }
 
 /* ---- to the host */
@@ -188,24 +204,31 @@ static void apply(Overrides *o, Entry *e) {
                 r = make_setting(e->json, &setting);
         if (r == 0)
                 r = o->params.apply(o->params.userdata, instance, path_of(e), setting);
-        e->asked = r == 0;
-        if (r == -EAGAIN || r == -ENOMEM)
+        e->open += r == 0;
+        e->due = r == -EAGAIN || r == -ENOMEM;
+        if (e->due)
                 loop_timer_arm_in(o->retry, RETRY_WAIT, USEC_PER_MSEC);
-        else if (r == -EINVAL || r == -EBADMSG)
-                e->asked = true;
+        else if (r < 0 && r != -ENOTCONN) /* none that a setting can be made of */
+                e->state = OVERRIDE_NONE;
 }
 
 /* What is in the file for it comes true with the next process anyway: nothing to do where there is none. */
 static void look(Overrides *o, Entry *e) {
         if (configured(o, e) < 0) {
                 e->state = OVERRIDE_WAITING;
-                e->asked = false;
+                e->open = 0;
+                e->due = false;
                 if (!e->json)
                         take_out(o, e);
                 return;
         }
-        if (!o->allowed && !e->now) /* never applied: there is nothing to take back */
+        if (!o->allowed && !e->now && e->open == 0) { /* never applied: there is nothing to take back */
+                e->state = OVERRIDE_NONE;
+                e->due = false;
+                if (!e->json)
+                        take_out(o, e);
                 return;
+        }
         if (streq(path_of(e), ENABLED))
                 apply_enabled(o, e);
         else
@@ -216,7 +239,7 @@ static void on_retry(void *userdata) {
         Overrides *o = userdata;
 
         for (size_t i = o->n; i-- > 0;)
-                if (!o->entries[i].asked)
+                if (o->entries[i].due)
                         look(o, &o->entries[i]);
 }
 
@@ -240,7 +263,7 @@ void overrides_begin(Overrides *o, const char *instance) {
 
                 if (!is_of(e, instance) || streq(path_of(e), ENABLED))
                         continue;
-                e->asked = false;
+                e->open = 0;
                 look(o, e);
         }
 }

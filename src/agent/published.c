@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "agent/published.h"
+#include "base/log.h"
 #include "model/value.h"
 #include "tb/tree.h"
 
@@ -18,6 +19,7 @@
 #define COMPARE_WAIT (15 * USEC_PER_SEC)
 #define KEYS_PER_MESSAGE 64u
 #define MESSAGE_MAX (32 * KIB)
+#define NOTHING "\"\""
 
 typedef enum EntryState { ENTRY_CLEAN, ENTRY_DIRTY, ENTRY_SENT } EntryState;
 
@@ -26,6 +28,7 @@ typedef struct Entry {
         size_t size; /* of json */
         EntryState state;
         bool given;       /* this value is at the server, whatever it made of it */
+        bool cleared;     /* NOTHING, which the server need not be told where it has no value */
         uint64_t context; /* of the message that it is in */
 } Entry;
 
@@ -98,7 +101,7 @@ static int set(Published *p, const char *key, json_object *o) {
         e->json = TAKE_PTR(json);
         e->size = size;
         e->state = ENTRY_DIRTY;
-        e->given = false;
+        e->given = e->cleared = false;
         wake_in(p, GATHER);
         return 0;
 }
@@ -123,15 +126,17 @@ int published_set_all(Published *p, const char *json, size_t size) {
         return first;
 }
 
-void published_forget(Published *p, const char *key) {
-        Entry *e = find(p, key);
+int published_clear(Published *p, const char *key) {
+        const Entry *old = find(p, key);
+        Entry *e;
+        int r = published_set(p, key, NOTHING);
 
-        if (!e)
-                return;
-        free(e->key);
-        free(e->json);
-        p->n--;
-        memmove(e, e + 1, (p->n - (size_t)(e - p->entries)) * sizeof(*e));
+        if (r == 0 && !old) { /* what it may have of an earlier process shows when it says what it has */
+                e = find(p, key);
+                e->state = ENTRY_CLEAN;
+                e->cleared = true;
+        }
+        return r;
 }
 
 const char *published_get(const Published *p, const char *key) {
@@ -169,14 +174,13 @@ static char *write_message(Published *p, uint32_t most, uint64_t context) {
         return NULL;
 }
 
-/* The entries of a message: given to the server, or to be sent again. */
-static void settle(Published *p, uint64_t context, bool given) {
+static void settle(Published *p, uint64_t context, EntryState state, bool given) {
         for (size_t i = 0; i < p->n; i++) {
                 Entry *e = &p->entries[i];
 
                 if (e->state != ENTRY_SENT || e->context != context)
                         continue;
-                e->state = given ? ENTRY_CLEAN : ENTRY_DIRTY;
+                e->state = state;
                 e->given = given;
         }
 }
@@ -189,20 +193,35 @@ static uint32_t count_dirty(const Published *p) {
         return n;
 }
 
+/* Fewer at a time where the server takes less. What it does not take even alone is left until the next connection. */
+static int send_some(Published *p, uint32_t most) {
+        for (;; most /= 2) {
+                uint64_t context = ++p->contexts;
+                _cleanup_(freep) char *text = write_message(p, most, context);
+                int r = text ? p->params.publish(p->params.userdata, text, strlen(text), context) : -ENOMEM;
+
+                if (r == -E2BIG && most == 1) {
+                        if (log_allow("published", 3600 * USEC_PER_SEC, 1, NULL))
+                                log_warning("client attribute %.*s is left out: it is larger than the server takes",
+                                            (int)MIN(strcspn(text, ":"), (size_t)80) - 1, text + 1);
+                        settle(p, context, ENTRY_CLEAN, false);
+                        return 0;
+                }
+                if (r < 0)
+                        settle(p, context, ENTRY_DIRTY, false);
+                if (r != -E2BIG)
+                        return r;
+        }
+}
+
 /* 0: one message went; else when to try again. */
 static usec_t send_one(Published *p) {
-        _cleanup_(freep) char *text = NULL;
         uint32_t points = count_dirty(p);
         usec_t delay = p->params.take(p->params.userdata, &points);
-        uint64_t context = ++p->contexts;
 
         if (delay > 0)
                 return delay;
-        text = write_message(p, points, context);
-        if (text && p->params.publish(p->params.userdata, text, strlen(text), context) == 0)
-                return 0;
-        settle(p, context, false);
-        return USEC_PER_SEC;
+        return send_some(p, points) < 0 ? USEC_PER_SEC : 0;
 }
 
 static void on_timer(void *userdata) {
@@ -217,7 +236,8 @@ static void on_timer(void *userdata) {
 }
 
 void published_delivered(Published *p, uint64_t context, int code) {
-        settle(p, context, code >= 0); /* refused for good is as good as given: it would be refused again */
+        /* refused for good is as good as given: it would be refused again */
+        settle(p, context, code >= 0 ? ENTRY_CLEAN : ENTRY_DIRTY, code >= 0);
         if (any_dirty(p))
                 wake_in(p, USEC_PER_SEC);
 }
@@ -237,7 +257,7 @@ void published_compare(Published *p, json_object *client) {
 
                 if (e->state == ENTRY_SENT)
                         continue;
-                if (is_same(theirs, e))
+                if (is_same(theirs, e) || (!theirs && e->cleared))
                         e->state = ENTRY_CLEAN;
                 else if (!theirs || !e->given)
                         e->state = ENTRY_DIRTY;

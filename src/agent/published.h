@@ -28,8 +28,9 @@ DEFINE_CLEANUP(Published *, published_free)
 _must_check_ int published_set(Published *p, const char *key, const char *json);
 /* Each member of an object. The first failure, all others are taken. */
 _must_check_ int published_set_all(Published *p, const char *json, size_t size);
-/* The server is not told of this one any more: it keeps the value, which no device can take from it. */
-void published_forget(Published *p, const char *key);
+/* It has no value any more. No device can take an attribute from the server: where the server has it, it becomes an
+ * empty text. */
+_must_check_ int published_clear(Published *p, const char *key);
 
 /* The server has said what it has; NULL: nothing. */
 void published_compare(Published *p, struct json_object *client);

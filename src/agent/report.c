@@ -161,12 +161,25 @@ static void put_instances(Json *j, const StatusView *v) {
         close_part(j, ']');
 }
 
+static bool is_configured(const Config *c, const Override *o) {
+        for (size_t i = 0; i < config_n_instances(c); i++) {
+                const char *name = config_instance(c, i)->name;
+
+                if (strlen(name) == o->instance_size && memcmp(name, o->key, o->instance_size) == 0)
+                        return true;
+        }
+        return false;
+}
+
 /* What looks like a setting of an instance that no file has. */
-static void put_unknown(Json *j, const Overrides *all) {
+static void put_unknown(Json *j, const StatusView *v) {
         open_part(j, "unknown_settings", '[');
-        for (size_t i = 0; all && i < overrides_n(all); i++)
-                if (overrides_at(all, i).state == OVERRIDE_WAITING)
-                        put_text(j, NULL, overrides_at(all, i).key);
+        for (size_t i = 0; v->overrides && i < overrides_n(v->overrides); i++) {
+                Override o = overrides_at(v->overrides, i);
+
+                if (o.state == OVERRIDE_WAITING && !is_configured(v->config, &o))
+                        put_text(j, NULL, o.key);
+        }
         close_part(j, ']');
 }
 
@@ -187,7 +200,7 @@ char *report_json(const StatusView *v) {
         put_number(&j, "count", v->shared);
         put_bool(&j, "synced", v->shared_synced);
         close_part(&j, '}');
-        put_unknown(&j, v->overrides);
+        put_unknown(&j, v);
         put_text(&j, "config_error", v->config_error ? v->config_error : "");
         fputc('}', j.f);
         if (fclose(j.f) == 0)

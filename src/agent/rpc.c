@@ -12,11 +12,17 @@
 #include <stdio.h>
 
 #include "agent/rpc.h"
+#include "model/json.h"
 #include "tb/redelivery.h"
 #include "tb/request.h"
 
 #define RETRY_WAIT (50 * USEC_PER_MSEC)
 #define INSTANCE_RUNNING_MAX 16u
+
+typedef struct Unsent {
+        uint64_t token;
+        bool getter;
+} Unsent;
 
 typedef struct Running {
         uint64_t token; /* 0: unused */
@@ -30,7 +36,7 @@ struct Rpc {
         Redelivery *table;
         char *interrupted; /* the reply to what a former process was running */
         Running running[REDELIVERY_RUNNING_MAX];
-        uint64_t unsent[REDELIVERY_MAX]; /* tokens */
+        Unsent unsent[REDELIVERY_MAX];
         size_t n_unsent;
         LoopTimer *deadline, *retry;
 };
@@ -47,54 +53,54 @@ static bool is_getter(const char *method) {
 
 /* ---- replies */
 
-static void send_reply(Rpc *r, uint64_t token);
+static void send_later(Rpc *r, uint64_t token, bool getter) {
+        loop_timer_arm_in(r->retry, RETRY_WAIT, USEC_PER_MSEC);
+        for (size_t i = 0; i < r->n_unsent; i++)
+                if (r->unsent[i].token == token)
+                        return;
+        if (r->n_unsent < ELEMENTS(r->unsent))
+                r->unsent[r->n_unsent++] = (Unsent){ token, getter };
+}
 
-static void replace_too_large(Rpc *r, uint32_t id, uint64_t token) {
+static int send_too_large(const Rpc *r, uint32_t id, uint64_t token) {
         _cleanup_(freep) char *json = request_error("too_large", "the answer is larger than the server takes");
 
-        if (json)
-                (void)r->params.reply(r->params.userdata, id, json, strlen(json), token);
+        return json ? r->params.reply(r->params.userdata, id, json, strlen(json), token) : -ENOMEM;
 }
 
-static void send_later(Rpc *r, uint64_t token) {
-        if (r->n_unsent < ELEMENTS(r->unsent))
-                r->unsent[r->n_unsent++] = token;
-        loop_timer_arm_in(r->retry, RETRY_WAIT, USEC_PER_MSEC);
-}
-
-static void send_reply(Rpc *r, uint64_t token) {
+static void send_reply(Rpc *r, uint64_t token, bool getter) {
         size_t size;
         uint32_t id;
         const char *json = redelivery_reply(r->table, token, &id, &size);
         int e = json ? r->params.reply(r->params.userdata, id, json, size, token) : 0;
 
+        if (e == -E2BIG && !getter)
+                e = send_too_large(r, id, token);
         if (e == -EAGAIN)
-                send_later(r, token);
-        else if (e == -E2BIG)
-                replace_too_large(r, id, token);
+                send_later(r, token, getter);
 }
 
 static void on_retry(void *userdata) {
         Rpc *r = userdata;
-        uint64_t tokens[ELEMENTS(r->unsent)];
+        Unsent unsent[ELEMENTS(r->unsent)];
         size_t n = r->n_unsent;
 
-        memcpy(tokens, r->unsent, n * sizeof(*tokens));
+        memcpy(unsent, r->unsent, n * sizeof(*unsent));
         r->n_unsent = 0;
         for (size_t i = 0; i < n; i++)
-                send_reply(r, tokens[i]);
+                send_reply(r, unsent[i].token, unsent[i].getter);
 }
 
 /* json NULL: silence. */
-static void set_reply(Rpc *r, uint64_t token, const char *json) {
+static void set_reply(Rpc *r, uint64_t token, bool getter, const char *json) {
         if (redelivery_set_reply(r->table, token, json, json ? strlen(json) : 0) == 0 && json)
-                send_reply(r, token);
+                send_reply(r, token, getter);
 }
 
 static void set_error(Rpc *r, uint64_t token, bool getter, const char *code, const char *message) {
         _cleanup_(freep) char *json = getter ? NULL : request_error(code, message);
 
-        set_reply(r, token, json);
+        set_reply(r, token, getter, json);
 }
 
 /* Of a request that is not known to the table: nothing of it is run. */
@@ -180,12 +186,17 @@ void rpc_instance_gone(Rpc *r, const char *instance, const char *why) {
 
 void rpc_answer(Rpc *r, uint64_t token, const char *json) {
         Running *run = token != 0 ? running_find(r, token) : NULL;
+        bool getter = run && run->getter;
 
         if (!run)
                 return;
+        if (json_validate(json, strlen(json)) < 0) { /* a plugin's process may send anything */
+                fail(r, run, "bad_reply", "the answer is not JSON");
+                return;
+        }
         running_end(run);
         arm_deadline(r);
-        set_reply(r, token, json);
+        set_reply(r, token, getter, json);
 }
 
 void rpc_fail(Rpc *r, uint64_t token, const char *code, const char *message) {
@@ -204,7 +215,7 @@ static void run_builtin(Rpc *r, const Request *request, uint64_t token) {
         if (params)
                 json = r->params.builtin(r->params.userdata, request->method + strlen("agent."), params, &code, &text);
         if (json)
-                set_reply(r, token, json);
+                set_reply(r, token, false, json);
         else
                 set_error(r, token, false, code ? code : "unknown_method",
                           text ? text : "there is no such method of the agent: agent.methods lists them");
@@ -265,23 +276,25 @@ void rpc_request(Rpc *r, uint32_t id, const char *json, size_t size) {
         _cleanup_(request_done) Request request = { 0 };
         RequestError error;
         uint64_t token;
+        bool getter;
         int e = request_parse(json, size, &request, &error);
 
         if (e < 0) {
                 refuse(r, id, e == -ENOMEM ? "busy" : error.code, e == -ENOMEM ? "out of memory" : error.message);
                 return;
         }
-        switch (redelivery_take(r->table, id, request.hash, r->interrupted, &token)) {
+        getter = is_getter(request.method);
+        switch (redelivery_take(r->table, id, request.hash, getter ? NULL : r->interrupted, &token)) {
         case DELIVERY_NEW:
                 run_new(r, &request, token);
                 break;
         case DELIVERY_RUNNING:
                 break;
         case DELIVERY_AGAIN:
-                send_reply(r, token);
+                send_reply(r, token, getter);
                 break;
         case DELIVERY_BUSY:
-                if (!is_getter(request.method))
+                if (!getter)
                         refuse(r, id, "busy", "too many requests wait for an answer");
                 break;
         }

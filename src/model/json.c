@@ -243,3 +243,47 @@ int json_validate(const char *text, size_t size) {
 
         return json_scan_text(text, size, JSON_DEPTH_MAX, &null) ? 0 : -EBADMSG;
 }
+
+static bool holds_nul(const JsonText *t) {
+        const char *end = t->data + t->size;
+
+        for (const char *p = t->data; t->escaped && (p = memchr(p, '\\', (size_t)(end - p))); p += 2)
+                if (p[1] == 'u' && json_hex4(p + 2, (size_t)(end - p) - 2) == 0)
+                        return true;
+        return false;
+}
+
+/* A number that was validated: false: it is a whole one beyond 64 bits. */
+static bool scan_within_64_bits(JsonScan *s) {
+        const char *most = json_skip(s, '-') ? "9223372036854775808" : "18446744073709551615", *start = s->p;
+        size_t n = scan_digits(s);
+
+        if (!json_at(s, '.') && !json_at(s, 'e') && !json_at(s, 'E'))
+                return n < strlen(most) || (n == strlen(most) && memcmp(start, most, n) <= 0);
+        s->p = start;
+        return scan_number(s);
+}
+
+int json_check_tree(const char *text, size_t size, size_t *ret_names) {
+        JsonScan s = { text, text + size };
+        JsonText name;
+        size_t n = 0;
+
+        while (s.p < s.end) {
+                if (*s.p == '-' || (*s.p >= '0' && *s.p <= '9')) {
+                        if (!scan_within_64_bits(&s))
+                                return -EBADMSG;
+                } else if (*s.p != '"')
+                        s.p++;
+                else if (!scan_string(&s, &name))
+                        return -EBADMSG;
+                else {
+                        json_skip_blanks(&s);
+                        if (json_at(&s, ':') && holds_nul(&name))
+                                return -EBADMSG;
+                        n += json_at(&s, ':');
+                }
+        }
+        *ret_names = n;
+        return 0;
+}

@@ -9,6 +9,9 @@
 /* Any one JSON text (for emit_json, RPC replies). -EBADMSG: not valid: not strict JSON, not UTF-8, deeper than
  * JSON_DEPTH_MAX, or a number that is not finite as a double or has an exponent beyond +-999. */
 _must_check_ int json_validate(const char *text, size_t size);
+/* Does a text that json_validate() took say the same to a parser that ends names with NUL and whole numbers at 64 bits, as json-c
+ * does? -EBADMSG: no. *ret_names: members at all levels. */
+_must_check_ int json_check_tree(const char *text, size_t size, size_t *ret_names);
 
 typedef struct JsonScan {
         const char *p; /* next byte */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 
 #include "model/option-json.h"
@@ -19,6 +20,10 @@ static void write_double(FILE *f, double d) {
         char text[NUMBER_TEXT_MAX];
         size_t size;
 
+        if (d == 0) {
+                fputs(signbit(d) ? "-0.0" : "0.0", f);
+                return;
+        }
         if (number_format_double(text, d, -1, &size) == 0) {
                 text[size] = '\0';
                 if (strtod(text, NULL) == d) {
@@ -27,6 +32,13 @@ static void write_double(FILE *f, double d) {
                 }
         }
         fprintf(f, "%.17g", d);
+}
+
+static void write_percent(FILE *f, double d) {
+        char text[32];
+
+        snprintf(text, sizeof(text), "%.15g", d);
+        fprintf(f, strtod(text, NULL) == d ? "\"%.15g%%\"" : "\"%.17g%%\"", d);
 }
 
 /* Closes f. */
@@ -90,10 +102,9 @@ static void write_value(FILE *f, const OptionValue *v, const struct tbagent_opti
                 write_text(f, size_text((uint64_t)v->i, text, sizeof(text)));
                 break;
         case TBAGENT_DELTA:
-                if (v->percent) {
-                        snprintf(text, sizeof(text), "%g%%", v->d);
-                        write_text(f, text);
-                } else
+                if (v->percent)
+                        write_percent(f, v->d);
+                else
                         write_double(f, v->d);
                 break;
         case TBAGENT_STRINGS:
@@ -111,11 +122,12 @@ static void write_value(FILE *f, const OptionValue *v, const struct tbagent_opti
 static bool is_there(const OptionValue *v, const struct tbagent_option *o) {
         switch (o->type) {
         case TBAGENT_STRING:
-        case TBAGENT_STRINGS:
                 return v->strings && v->strings[0];
+        case TBAGENT_STRINGS: /* a list that is set may be empty */
+                return v->strings && (v->set || v->strings[0]);
         case TBAGENT_NUMBERS:
         case TBAGENT_PAIRS:
-                return v->n_numbers > 0;
+                return v->set || v->n_numbers > 0;
         default:
                 return v->set || o->fallback;
         }

@@ -406,7 +406,9 @@ static Slot *find_path(Node **n, const char **path) {
 char *node_json(Node *n, const char *path, bool in_effect) {
         const Slot *slot = find_path(&n, &path);
 
-        return slot ? option_value_json(in_effect && slot->has_live ? &slot->live : &slot->value, slot->option) : NULL;
+        if (!slot || (slot->option->flags & TBAGENT_SECRET))
+                return NULL;
+        return option_value_json(in_effect && slot->has_live ? &slot->live : &slot->value, slot->option);
 }
 
 int node_set(Node *n, const char *path, const Setting *setting, problem_fn fn, void *userdata) {

@@ -44,6 +44,6 @@ const char *node_file(const Node *n, const char *name, unsigned *ret_line); /* w
  * "room.deadband"). 0: changed, node_*() show it; -ENOENT: no such option; -EPERM: not a runtime option;
  * -EINVAL: value refused, told through fn. */
 _must_check_ int node_set(Node *n, const char *path, const Setting *setting, problem_fn fn, void *userdata);
-/* The value of path as JSON, owned by the caller: in effect, or as it is without live changes. NULL: no such option, or no
- * memory. */
+/* The value of path as JSON, owned by the caller: in effect, or as it is without live changes. NULL: no such option, a
+ * secret one, or no memory. */
 char *node_json(Node *n, const char *path, bool in_effect);

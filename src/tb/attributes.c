@@ -12,7 +12,7 @@
  * Updates and answers take effect as they come; an older one that comes late is put right by the next answer. An
  * update {"deleted":[...]} may also be an attribute of that name: the answer tells, too.
  *
- * A value that is too large, and what is too much in all, is left out; the rest goes on.
+ * A value that is too large or cannot be read, and what is too much in all, is left out; the rest goes on.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -26,15 +26,10 @@
 #define RETRY_MIN USEC_PER_SEC
 #define RETRY_MAX (120 * USEC_PER_SEC)
 
-typedef struct Entry {
-        Attribute a; /* its texts are ours */
-        bool seen;   /* in the answer at hand */
-} Entry;
-
 struct Attributes {
         Loop *loop;
         AttributesEvents events;
-        Entry *entries; /* sorted by key */
+        Attribute *entries; /* sorted by key; their texts are ours */
         size_t n, size;
         size_t bytes;
         bool online, asked, synced;
@@ -47,15 +42,15 @@ struct Attributes {
 
 /* ---- the table */
 
-static void entry_done(Entry *e) {
-        free((char *)e->a.key);
-        free((char *)e->a.json);
-        if (e->a.value.type == VALUE_STRING)
-                free((char *)e->a.value.s.text);
+static void entry_done(Attribute *e) {
+        free((char *)e->key);
+        free((char *)e->json);
+        if (e->value.type == VALUE_STRING)
+                free((char *)e->value.s.text);
 }
 
-static size_t entry_bytes(const Entry *e) {
-        return strlen(e->a.key) + e->a.json_size;
+static size_t entry_bytes(const Attribute *e) {
+        return strlen(e->key) + e->json_size;
 }
 
 size_t attributes_lower_bound(const Attributes *a, const char *key) {
@@ -64,7 +59,7 @@ size_t attributes_lower_bound(const Attributes *a, const char *key) {
         while (low < high) {
                 size_t middle = low + (high - low) / 2;
 
-                if (strcmp(a->entries[middle].a.key, key) < 0)
+                if (strcmp(a->entries[middle].key, key) < 0)
                         low = middle + 1;
                 else
                         high = middle;
@@ -72,10 +67,10 @@ size_t attributes_lower_bound(const Attributes *a, const char *key) {
         return low;
 }
 
-static Entry *find(const Attributes *a, const char *key) {
+static Attribute *find(const Attributes *a, const char *key) {
         size_t i = attributes_lower_bound(a, key);
 
-        return i < a->n && streq(a->entries[i].a.key, key) ? &a->entries[i] : NULL;
+        return i < a->n && streq(a->entries[i].key, key) ? &a->entries[i] : NULL;
 }
 
 static int copy_string(json_object *o, Value *ret) {
@@ -96,7 +91,10 @@ static int make_value(json_object *o, const char *json, size_t size, Value *ret)
                 *ret = (Value){ .type = VALUE_BOOL, .b = json_object_get_boolean(o) };
                 return 0;
         case json_type_int:
-                *ret = (Value){ .type = VALUE_INT, .i = json_object_get_int64(o) };
+                if (json_object_get_uint64(o) > INT64_MAX) /* json-c has them, up to 2^64 */
+                        *ret = (Value){ .type = VALUE_DOUBLE, .d = json_object_get_double(o) };
+                else
+                        *ret = (Value){ .type = VALUE_INT, .i = json_object_get_int64(o) };
                 return 0;
         case json_type_double:
                 *ret = (Value){ .type = VALUE_DOUBLE, .d = json_object_get_double(o) };
@@ -113,16 +111,16 @@ static int make_value(json_object *o, const char *json, size_t size, Value *ret)
         return -EINVAL;
 }
 
-static int entry_make(Entry *ret, const char *key, json_object *o) {
-        Entry e = { 0 };
+static int entry_make(Attribute *ret, const char *key, json_object *o) {
+        Attribute e = { 0 };
         int r;
 
-        e.a.json = tree_text(o, &e.a.json_size);
-        e.a.key = strdup(key);
-        r = e.a.json && e.a.key ? make_value(o, e.a.json, e.a.json_size, &e.a.value) : -ENOMEM;
+        e.json = tree_text(o, &e.json_size);
+        e.key = strdup(key);
+        r = e.json && e.key ? make_value(o, e.json, e.json_size, &e.value) : -ENOMEM;
         if (r == 0 && (key[0] == '\0' || strlen(key) > KEY_TEXT_MAX)) /* what else may be a name is the server's matter */
                 r = -EINVAL;
-        if (r == 0 && e.a.json_size > TREE_TEXT_MAX)
+        if (r == 0 && e.json_size > TREE_TEXT_MAX)
                 r = -E2BIG;
         if (r < 0) {
                 entry_done(&e);
@@ -132,14 +130,14 @@ static int entry_make(Entry *ret, const char *key, json_object *o) {
         return 0;
 }
 
-static int insert(Attributes *a, const Entry *e) {
-        size_t at = attributes_lower_bound(a, e->a.key);
+static int insert(Attributes *a, const Attribute *e) {
+        size_t at = attributes_lower_bound(a, e->key);
 
         if (a->n >= ATTRIBUTES_MAX)
                 return -E2BIG;
         if (a->n == a->size) {
                 size_t size = a->size > 0 ? 2 * a->size : 16;
-                Entry *bigger = reallocarray(a->entries, size, sizeof(*bigger));
+                Attribute *bigger = reallocarray(a->entries, size, sizeof(*bigger));
 
                 if (!bigger)
                         return -ENOMEM;
@@ -152,20 +150,25 @@ static int insert(Attributes *a, const Entry *e) {
         return 0;
 }
 
+/* A double may be written in more than one way: what the mirror keeps is ours. */
+static bool is_same(const Attribute *x, const Attribute *y) {
+        if (x->value.type == VALUE_DOUBLE && y->value.type == VALUE_DOUBLE)
+                return memcmp(&x->value.d, &y->value.d, sizeof(double)) == 0;
+        return streq(x->json, y->json);
+}
+
 /* 1: it is another value than before; 0: it is the same. */
 static int put(Attributes *a, const char *key, json_object *o) {
-        Entry e, *old = find(a, key);
+        Attribute e, *old = find(a, key);
         size_t before = old ? entry_bytes(old) : 0;
         int r = entry_make(&e, key, o);
 
         if (r < 0)
                 return r;
-        if (old && streq(old->a.json, e.a.json)) {
+        if (old && is_same(old, &e)) {
                 entry_done(&e);
-                old->seen = true;
                 return 0;
         }
-        e.seen = true;
         if (a->bytes - before + entry_bytes(&e) > ATTRIBUTES_BYTES_MAX)
                 r = -E2BIG;
         else if (!old)
@@ -182,7 +185,7 @@ static int put(Attributes *a, const char *key, json_object *o) {
         return 1;
 }
 
-static void take_out(Attributes *a, Entry *e) {
+static void take_out(Attributes *a, Attribute *e) {
         size_t at = (size_t)(e - a->entries);
 
         a->bytes -= entry_bytes(e);
@@ -206,7 +209,7 @@ static void warn(const Attributes *a, const char *format, ...) {
 
 static void delete(Attributes *a, const char *key) {
         _cleanup_(freep) char *copy = NULL;
-        Entry *e = find(a, key);
+        Attribute *e = find(a, key);
 
         if (!e)
                 return;
@@ -216,19 +219,23 @@ static void delete(Attributes *a, const char *key) {
                 a->events.changed(a->events.userdata, copy, NULL);
 }
 
+static void tell_left_out(Attributes *a, const char *key, int error) {
+        if (!a->told_left_out)
+                warn(a, "shared attribute \"%.80s\" is left out: %s", key,
+                     error == -E2BIG ? "it is larger than 64 KiB, or all of them are more than 4096 or 2 MiB"
+                                     : "its name or its value is none that can be kept");
+        a->told_left_out = true;
+}
+
 static void change(Attributes *a, const char *key, json_object *o) {
         int r = o ? put(a, key, o) : -EINVAL;
 
         if (r == 1)
-                a->events.changed(a->events.userdata, key, &find(a, key)->a);
+                a->events.changed(a->events.userdata, key, find(a, key));
         if (r >= 0 || r == -ENOMEM)
                 return;
         delete(a, key); /* an older value would be wrong */
-        if (!a->told_left_out)
-                warn(a, "shared attribute \"%.80s\" is left out: %s", key,
-                     r == -E2BIG ? "it is larger than 64 KiB, or all of them are more than 4096 or 2 MiB"
-                                 : "its name or its value is none that can be kept");
-        a->told_left_out = true;
+        tell_left_out(a, key, r);
 }
 
 static bool is_deletion(json_object *o) {
@@ -254,17 +261,49 @@ static void apply_update(Attributes *a, json_object *o) {
                 change(a, key, value);
 }
 
-/* The whole state; shared NULL: none. Callbacks may not come back in here. */
-static void apply_state(Attributes *a, json_object *shared) {
+static void entries_done(const Attributes *a) {
         for (size_t i = 0; i < a->n; i++)
-                a->entries[i].seen = false;
-        if (shared) {
-                json_object_object_foreach(shared, key, value)
-                        change(a, key, value);
+                entry_done(&a->entries[i]);
+        free(a->entries);
+}
+
+static void tell_differences(Attributes *a, const Attributes *before) {
+        for (size_t i = 0; i < before->n; i++)
+                if (!find(a, before->entries[i].key))
+                        a->events.changed(a->events.userdata, before->entries[i].key, NULL);
+        for (size_t i = 0; i < a->n; i++) {
+                const Attribute *now = &a->entries[i];
+                const Attribute *was = find(before, now->key);
+
+                if (!was || !is_same(was, now))
+                        a->events.changed(a->events.userdata, now->key, now);
         }
-        for (size_t i = a->n; i-- > 0;)
-                if (!a->entries[i].seen)
-                        delete(a, a->entries[i].a.key);
+}
+
+/* The whole state; shared NULL: none. Made apart from the one before, so that this one has all the room. Callbacks may not
+ * come back in here. -ENOMEM: nothing has changed. */
+static int apply_state(Attributes *a, json_object *shared) {
+        Attributes next = { 0 }, before = *a;
+
+        if (shared) {
+                json_object_object_foreach(shared, key, value) {
+                        int r = value ? put(&next, key, value) : -EINVAL;
+
+                        if (r == -ENOMEM) {
+                                entries_done(&next);
+                                return r;
+                        }
+                        if (r < 0)
+                                tell_left_out(a, key, r);
+                }
+        }
+        a->entries = next.entries;
+        a->n = next.n;
+        a->size = next.size;
+        a->bytes = next.bytes;
+        tell_differences(a, &before);
+        entries_done(&before);
+        return 0;
 }
 
 /* ---- asking */
@@ -317,7 +356,8 @@ void attributes_update(Attributes *a, const char *json, size_t size) {
         if (!a->moved)
                 a->moved_since = loop_monotonic(a->loop);
         a->moved = true;
-        if (!json || tree_parse(json, size, &o) < 0 || !json_object_is_type(o, json_type_object))
+        if (!json || (tree_parse(json, size, &o) < 0 && tree_parse_members(json, size, 1, &o) < 0) ||
+            !json_object_is_type(o, json_type_object))
                 warn(a, "an update of shared attributes is left out: %s", json ? "it is not a JSON object" : "it is too large");
         else
                 apply_update(a, o);
@@ -327,11 +367,11 @@ void attributes_update(Attributes *a, const char *json, size_t size) {
 
 /* What the server has, or NULL where it is not an answer. */
 static json_object *read_answer(const Attributes *a, const char *json, size_t size) {
-        json_object *o = NULL, *shared;
+        json_object *o = NULL, *shared = NULL;
 
-        if (json && tree_parse(json, size, &o) == 0 && json_object_is_type(o, json_type_object)) {
-                shared = tree_member(o, "shared");
-                if (!shared || json_object_is_type(shared, json_type_object))
+        if (json && (tree_parse(json, size, &o) == 0 || tree_parse_members(json, size, 2, &o) == 0) &&
+            json_object_is_type(o, json_type_object)) {
+                if (!json_object_object_get_ex(o, "shared", &shared) || json_object_is_type(shared, json_type_object))
                         return o;
         }
         json_object_put(o);
@@ -347,14 +387,13 @@ void attributes_answer(Attributes *a, int error, const char *json, size_t size) 
         a->asked = false;
         if (error == 0)
                 o = read_answer(a, json, size);
-        if (!o) {
+        if (!o || apply_state(a, tree_member(o, "shared")) < 0) {
                 a->retry = MIN(MAX(2 * a->retry, RETRY_MIN), RETRY_MAX);
                 if (a->online)
                         arm(a, loop_monotonic(a->loop) + a->retry);
                 return;
         }
         a->retry = 0;
-        apply_state(a, tree_member(o, "shared"));
         a->events.client(a->events.userdata, tree_member(o, "client"));
         if (a->moved) {
                 ask_when_calm(a);
@@ -387,13 +426,11 @@ size_t attributes_n(const Attributes *a) {
 }
 
 const Attribute *attributes_at(const Attributes *a, size_t i) {
-        return &a->entries[i].a;
+        return &a->entries[i];
 }
 
 const Attribute *attributes_get(const Attributes *a, const char *key) {
-        const Entry *e = find(a, key);
-
-        return e ? &e->a : NULL;
+        return find(a, key);
 }
 
 int attributes_new(Attributes **ret, Loop *loop, const AttributesEvents *events) {
@@ -415,9 +452,7 @@ Attributes *attributes_free(Attributes *a) {
         if (!a)
                 return NULL;
         loop_timer_free(a->timer);
-        for (size_t i = 0; i < a->n; i++)
-                entry_done(&a->entries[i]);
-        free(a->entries);
+        entries_done(a);
         free(a);
         return NULL;
 }

@@ -2,8 +2,9 @@
 /*
  *      connect as "provision" --> SUBSCRIBE --> request --> answer --> end of the session --> done()
  *
- * Nothing is tried twice here: whether the request was carried out cannot be told when the answer does not come, and
- * what to do then is the caller's part. Once the request is out any end without an answer is PROVISION_UNKNOWN.
+ * Nothing is asked twice here: whether the request was carried out cannot be told when the answer does not come, and
+ * what to do then is the caller's part. Once the request is out any end without an answer is PROVISION_UNKNOWN. Before
+ * that the session may try again where a server closes or refuses it for its version: so it finds the one that is spoken.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #define REQUEST "/provision/request"
 #define RESPONSE "/provision/response"
 #define TIMEOUT (60 * USEC_PER_SEC)
+#define TRIES 3 /* after two closes the session takes the other protocol */
 
 struct Provision {
         Loop *loop;
@@ -23,6 +25,7 @@ struct Provision {
         char *body;
         Session *session;
         LoopTimer *timer;
+        unsigned tries;
         bool asked, ended;
         ProvisionResult result; /* told when the session has ended */
         json_object *tree;      /* of the answer */
@@ -94,8 +97,9 @@ static char *request_body(const ProvisionParams *p) {
 
 static const char *text_of(json_object *o, const char *name) {
         json_object *v = tree_member(o, name);
+        const char *text = json_object_is_type(v, json_type_string) ? json_object_get_string(v) : "";
 
-        return json_object_is_type(v, json_type_string) && json_object_get_string_len(v) > 0 ? json_object_get_string(v) : NULL;
+        return text[0] && strlen(text) == (size_t)json_object_get_string_len(v) ? text : NULL;
 }
 
 /* -EBADMSG: not what the type has. */
@@ -124,25 +128,35 @@ static int read_given(json_object *o, ProvisionCredentials *ret) {
         return -EBADMSG;
 }
 
+static int read_result(json_object *o, ProvisionResult *ret, ProvisionCredentials *ret_given) {
+        const char *status = text_of(o, "status");
+
+        if (!status)
+                return -EBADMSG;
+        if (streq(status, "NOT_FOUND"))
+                *ret = PROVISION_NOT_FOUND;
+        else if (streq(status, "FAILURE"))
+                *ret = PROVISION_REFUSED;
+        else if (streq(status, "SUCCESS") && read_given(o, ret_given) == 0)
+                *ret = PROVISION_GRANTED;
+        else
+                return -EBADMSG;
+        return 0;
+}
+
 int provision_read(const char *json, size_t size, json_object **ret_tree, ProvisionResult *ret_result, ProvisionCredentials *ret,
                    const char **ret_message) {
         _cleanup_(tree_putp) json_object *o = NULL;
-        const char *status;
+        ProvisionCredentials given = { 0 };
+        int r;
 
         if (!json || tree_parse(json, size, &o) < 0)
                 return -EBADMSG;
-        status = text_of(o, "status");
-        if (!status)
-                return -EBADMSG;
+        r = read_result(o, ret_result, &given);
+        if (r < 0)
+                return r;
+        *ret = given;
         *ret_message = text_of(o, "errorMsg");
-        if (streq(status, "NOT_FOUND"))
-                *ret_result = PROVISION_NOT_FOUND;
-        else if (streq(status, "FAILURE"))
-                *ret_result = PROVISION_REFUSED;
-        else if (streq(status, "SUCCESS") && read_given(o, ret) == 0)
-                *ret_result = PROVISION_GRANTED;
-        else
-                return -EBADMSG;
         *ret_tree = TAKE_PTR(o);
         return 0;
 }
@@ -184,12 +198,18 @@ static void on_timer(void *userdata) {
 
 /* ---- the session's events */
 
-static void on_state(void *userdata, SessionState state, SessionReason reason _unused_, int code _unused_, const char *text,
+static bool is_about_protocol(SessionReason reason, int code) {
+        return reason == SESSION_CLOSED || reason_is_version(code);
+}
+
+static void on_state(void *userdata, SessionState state, SessionReason reason, int code, const char *text,
                      usec_t retry _unused_) {
         static const char *const topics[] = { RESPONSE };
         Provision *p = userdata;
 
         if (p->ended)
+                return;
+        if (state == SESSION_WAITING && !p->asked && is_about_protocol(reason, code) && ++p->tries < TRIES)
                 return;
         if (state == SESSION_WAITING)
                 end_without_answer(p, text);

@@ -69,6 +69,7 @@ static void file_write(const Redelivery *d, const Slot *s) {
         (void)!pwrite(d->fd, &r, sizeof(r), at); /* a tmpfs; what is lost is told as running twice at worst */
 }
 
+/* Ids rise, so they tell which one is older: tokens have their order. */
 static void file_load(Redelivery *d) {
         FileRecord r;
 
@@ -80,7 +81,8 @@ static void file_load(Redelivery *d) {
                 if (r.check != check_of(&r))
                         continue;
                 d->slots[i] = (Slot){ .state = r.acked > 0 ? SLOT_ACKED : SLOT_INTERRUPTED, .id = r.id, .hash = r.hash,
-                                      .token = ++d->last_token, .acked = r.acked };
+                                      .token = UINT64_C(1) + r.id, .acked = r.acked };
+                d->last_token = MAX(d->last_token, UINT64_C(1) + r.id);
         }
 }
 
@@ -158,25 +160,37 @@ static bool is_far_below(const Redelivery *d, uint32_t id) {
         return false;
 }
 
-/* One that is done with, the oldest; those whose reply is not acknowledged last. */
-static Slot *oldest(Redelivery *d, SlotState state) {
-        Slot *found = NULL;
+static int rank(const Slot *s) {
+        switch (s->state) {
+        case SLOT_FREE:
+                return 0;
+        case SLOT_ACKED:
+                return 1;
+        case SLOT_REPLIED:
+        case SLOT_INTERRUPTED:
+                return 2;
+        case SLOT_RUNNING:
+                break;
+        }
+        return 3;
+}
 
-        for (size_t i = 0; i < REDELIVERY_MAX; i++)
-                if (d->slots[i].state == state && (!found || d->slots[i].token < found->token))
-                        found = &d->slots[i];
-        return found;
+/* What is done with goes first, then what has no acknowledged reply; each time the oldest. */
+static bool goes_before(const Slot *a, const Slot *b) {
+        return rank(a) != rank(b) ? rank(a) < rank(b) : a->token < b->token;
 }
 
 static Slot *slot_obtain(Redelivery *d) {
-        static const SlotState order[] = { SLOT_FREE, SLOT_ACKED, SLOT_REPLIED, SLOT_INTERRUPTED };
-        Slot *s = NULL;
+        Slot *found = &d->slots[0];
 
-        for (size_t i = 0; !s && i < ELEMENTS(order); i++)
-                s = oldest(d, order[i]);
-        if (s && s->state != SLOT_FREE)
-                slot_free(d, s);
-        return s;
+        for (size_t i = 1; i < REDELIVERY_MAX; i++)
+                if (goes_before(&d->slots[i], found))
+                        found = &d->slots[i];
+        if (found->state == SLOT_RUNNING)
+                return NULL;
+        if (found->state != SLOT_FREE)
+                slot_free(d, found);
+        return found;
 }
 
 static Delivery begin(Redelivery *d, uint32_t id, uint64_t hash, uint64_t *ret_token) {
@@ -210,20 +224,35 @@ static void keep_reply(Redelivery *d, Slot *s, const char *json, size_t size) {
         d->bytes += size;
 }
 
-/* Texts of the oldest acknowledged replies go, the rest stays known. */
+static void stay_silent(const Redelivery *d, Slot *s) {
+        s->silent = true; /* which needs no PUBACK */
+        s->state = SLOT_ACKED;
+        s->acked = loop_boottime(d->loop);
+        file_write(d, s);
+}
+
+static Slot *oldest_text(Redelivery *d, SlotState state) {
+        Slot *found = NULL;
+
+        for (size_t i = 0; i < REDELIVERY_MAX; i++) {
+                Slot *s = &d->slots[i];
+
+                if (s->reply && s->state == state && (!found || s->token < found->token))
+                        found = s;
+        }
+        return found;
+}
+
+/* Texts of the oldest replies go, acknowledged ones first; the rest stays known. */
 static void make_room(Redelivery *d) {
         while (d->bytes > REDELIVERY_BYTES_MAX) {
-                Slot *found = NULL;
+                Slot *s = oldest_text(d, SLOT_ACKED);
 
-                for (size_t i = 0; i < REDELIVERY_MAX; i++) {
-                        Slot *s = &d->slots[i];
-
-                        if (s->reply && s->state == SLOT_ACKED && (!found || s->token < found->token))
-                                found = s;
-                }
-                if (!found)
+                if (!s)
+                        s = oldest_text(d, SLOT_REPLIED);
+                if (!s)
                         return;
-                drop_reply(d, found);
+                drop_reply(d, s);
         }
 }
 
@@ -242,7 +271,11 @@ Delivery redelivery_take(Redelivery *d, uint32_t id, uint64_t hash, const char *
                 return begin(d, id, hash, ret_token);
         if (s->state == SLOT_RUNNING || s->silent)
                 return DELIVERY_RUNNING;
-        if (s->state == SLOT_INTERRUPTED || (s->state == SLOT_ACKED && !s->reply))
+        if (!s->reply && !interrupted) {
+                stay_silent(d, s);
+                return DELIVERY_RUNNING;
+        }
+        if (!s->reply)
                 keep_reply(d, s, interrupted, strlen(interrupted));
         *ret_token = s->token;
         return DELIVERY_AGAIN;
@@ -259,12 +292,8 @@ int redelivery_set_reply(Redelivery *d, uint64_t token, const char *json, size_t
         }
         keep_reply(d, s, json, size);
         make_room(d);
-        if (!json) { /* silence needs no answer */
-                s->silent = true;
-                s->state = SLOT_ACKED;
-                s->acked = loop_boottime(d->loop);
-                file_write(d, s);
-        }
+        if (!json)
+                stay_silent(d, s);
         return 0;
 }
 

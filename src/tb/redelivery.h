@@ -25,8 +25,8 @@ _must_check_ int redelivery_new(Redelivery **ret, Loop *loop, const char *path, 
 Redelivery *redelivery_free(Redelivery *d);
 DEFINE_CLEANUP(Redelivery *, redelivery_free)
 
-/* hash: of method and params. A request that a former process was running is DELIVERY_AGAIN with `interrupted` as its
- * reply. */
+/* hash: of method and params. A request that a former process was running, or whose reply is not kept any more, is
+ * DELIVERY_AGAIN with `interrupted` as its reply; NULL: it stays silent. */
 _must_check_ Delivery redelivery_take(Redelivery *d, uint32_t id, uint64_t hash, const char *interrupted, uint64_t *ret_token);
 /* The reply is known: copied. NULL: it stays silent. -ENOENT: the token is not running. */
 int redelivery_set_reply(Redelivery *d, uint64_t token, const char *json, size_t size);

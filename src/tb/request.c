@@ -11,71 +11,20 @@
 #include "tb/request.h"
 #include "tb/tree.h"
 
-#define NAMES_MAX 1024 /* in one object */
+/* A name that stands twice makes one member of the tree, and takes the members below the first one with it. */
+static size_t count_members(json_object *o) {
+        json_object_iter i;
+        size_t n = 0;
 
-/* ---- names that stand twice */
-
-static bool value_is_single(JsonScan *s, unsigned depth);
-
-static int by_text(const void *a, const void *b) {
-        const JsonText *x = a, *y = b;
-        int r = memcmp(x->data, y->data, MIN(x->size, y->size));
-
-        return r != 0 ? r : (x->size > y->size) - (x->size < y->size);
-}
-
-static bool names_are_single(JsonText *names, size_t n) {
-        qsort(names, n, sizeof(*names), by_text);
-        for (size_t i = 1; i < n; i++)
-                if (by_text(&names[i - 1], &names[i]) == 0)
-                        return false;
-        return true;
-}
-
-/* Behind its opening brace. Text was validated. */
-static bool object_is_single(JsonScan *s, unsigned depth) {
-        _cleanup_(freep) JsonText *names = NULL;
-        size_t n = 0, size = 0;
-
-        for (json_skip_blanks(s); !json_skip(s, '}'); json_skip_blanks(s)) {
-                JsonText name;
-
-                if (n == size) {
-                        JsonText *bigger = n < NAMES_MAX ? reallocarray(names, size = MAX(2 * size, (size_t)8), sizeof(*names)) : NULL;
-
-                        if (!bigger)
-                                return false;
-                        names = bigger;
-                }
-                if (!json_scan_name(s, &name) || !value_is_single(s, depth))
-                        return false;
-                names[n++] = name;
-                json_skip_blanks(s);
-                json_skip(s, ',');
-                json_skip_blanks(s);
+        if (json_object_is_type(o, json_type_array))
+                for (size_t k = 0; k < json_object_array_length(o); k++)
+                        n += count_members(json_object_array_get_idx(o, k));
+        if (json_object_is_type(o, json_type_object)) {
+                n += (size_t)json_object_object_length(o);
+                json_object_object_foreachC(o, i)
+                        n += count_members(i.val);
         }
-        return n < 2 || names_are_single(names, n);
-}
-
-static bool array_is_single(JsonScan *s, unsigned depth) {
-        for (json_skip_blanks(s); !json_skip(s, ']'); json_skip_blanks(s)) {
-                if (!value_is_single(s, depth))
-                        return false;
-                json_skip_blanks(s);
-                json_skip(s, ',');
-        }
-        return true;
-}
-
-static bool value_is_single(JsonScan *s, unsigned depth) {
-        if (depth == 0)
-                return false;
-        json_skip_blanks(s);
-        if (json_skip(s, '{'))
-                return object_is_single(s, depth - 1);
-        if (json_skip(s, '['))
-                return array_is_single(s, depth - 1);
-        return json_scan_value(s, depth);
+        return n;
 }
 
 /* ---- the body */
@@ -109,6 +58,7 @@ int request_parse(const char *json, size_t size, Request *ret, RequestError *ret
         _cleanup_(tree_putp) json_object *o = NULL;
         _cleanup_(request_done) Request request = { 0 };
         json_object *method;
+        size_t names;
         int r;
 
         if (!json)
@@ -118,9 +68,9 @@ int request_parse(const char *json, size_t size, Request *ret, RequestError *ret
                 return r;
         if (r < 0)
                 return fail(ret_error, "bad_request", "the request is not JSON that can be taken: text that is not UTF-8, a number "
-                                                      "that is not finite, or more than 32 levels");
-        if (!value_is_single(&(JsonScan){ json, json + size }, JSON_DEPTH_MAX + 1))
-                return fail(ret_error, "bad_request", "a name stands twice in the request, or one object has more than 1024");
+                                                      "beyond all bounds, or more than 32 levels");
+        if (json_check_tree(json, size, &names) < 0 || names != count_members(o))
+                return fail(ret_error, "bad_request", "a name stands twice in the request");
         method = tree_member(o, "method");
         if (!json_object_is_type(method, json_type_string) || json_object_get_string_len(method) == 0 ||
             json_object_get_string_len(method) > REQUEST_METHOD_MAX ||

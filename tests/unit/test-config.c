@@ -458,7 +458,7 @@ static void test_credentials(void **state) {
         credentials("client_id = \"roof\";", 0, NULL, NULL);
         credentials("cert = \"/c.pem\"; key = \"/k.pem\";", 0, NULL, NULL);
         credentials("token = \"abc\"; username = \"u\";", -EINVAL, NULL,
-                    "there are two sources of credentials, server.token and server.username: take one away");
+                    "there are two sources of credentials, server.token and server.username: remove one");
         credentials("", -ENOENT, NULL,
                     "/etc/tbagent.token is not there: put the access token into it (in ThingsBoard: Devices > the device > Copy access token), "
                     "then: chown root:tbagent /etc/tbagent.token; chmod 640 /etc/tbagent.token");
@@ -485,7 +485,7 @@ static void test_systemd_credential(void **state) {
         tree_put(folder, "tbagent.token", "from-systemd\n");
         credentials("", 0, "from-systemd", NULL);
         credentials("token = \"abc\";", -EINVAL, NULL,
-                    "there are two sources of credentials, server.token and the systemd credential tbagent.token: take one away");
+                    "there are two sources of credentials, server.token and the systemd credential tbagent.token: remove one");
         tree_put(folder, "tbagent.token", NULL);
         credentials("token = \"abc\";", 0, "abc", NULL);
         unsetenv("CREDENTIALS_DIRECTORY");
