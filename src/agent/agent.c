@@ -77,7 +77,8 @@ static usec_t now_of(const Agent *a) {
 /* ---- status */
 
 static StatusView view(Agent *a) {
-        StatusView v = { .config = a->config, .url = config_url(a->config), .config_error = a->config_error, .config_path = a->params.config_path,
+        StatusView v = { .config = a->config, .url = config_url(a->config), .config_error = a->config_error,
+                         .config_path = a->params.config_path,
                          .now = loop_realtime(a->params.loop), .clock_trusted = clock_is_trusted(a->clock),
                          .spool = spool_stats(a->spool), .instances = a->instances, .overrides = device_overrides(a->device) };
 
@@ -578,7 +579,8 @@ static void mind_board(Agent *a) {
         _cleanup_(freep) char *text = NULL;
 
         board_read(&a->board, a->params.device_tree, a->params.state_dir);
-        if (!node_is_set(n, "key") || !streq(node_string(n, "identity", 0), "board") || own_mind_board(a->params.state_dir, &a->board, &text) == 0)
+        if (!node_is_set(n, "key") || !streq(node_string(n, "identity", 0), "board") ||
+            own_mind_board(a->params.state_dir, &a->board, &text) == 0)
                 return;
         log_warning("%s", text ? text : "out of memory");
         board_read(&a->board, a->params.device_tree, a->params.state_dir); /* the id may have gone */

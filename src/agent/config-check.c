@@ -60,7 +60,8 @@ static const struct tbagent_option rpc_table[] = {
 static const struct tbagent_option provision_table[] = {
         { TEXT("key"), .flags = TBAGENT_REQUIRED | TBAGENT_SECRET, .help = "provision key of the device profile" },
         { TEXT("secret"), .flags = TBAGENT_REQUIRED | TBAGENT_SECRET, .help = "provision secret of the device profile" },
-        { TEXT("name"), .fallback = "%s", .help = "name of the device: %s serial number of the board, %m of the installation, %M model, %H host" },
+        { TEXT("name"), .fallback = "%s",
+          .help = "name of the device: %s serial number of the board, %m of the installation, %M model, %H host" },
         { CHOICE("credentials", "token|basic|x509", "token"), .help = "kind of credentials that the device makes for itself" },
         { CHOICE("identity", "board|card", "board"), .help = "what the credentials belong to" },
         { 0 },

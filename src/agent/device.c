@@ -311,8 +311,8 @@ static void on_answer(void *userdata, int error, const char *json, size_t size) 
         _cleanup_(freep) char *text = json ? strndup(json, size) : NULL;
         Instance *i = instance_of(q->device, q->instance);
 
-        if (i)
-                (void)!instance_answer(i, q->token, error == 0 && !text ? -ENOMEM : error, text); /* its own time-out is the last word */
+        if (i) /* its own time-out is the last word */
+                (void)!instance_answer(i, q->token, error == 0 && !text ? -ENOMEM : error, text);
 }
 
 static int ask(Device *d, Instance *i, const Frame *f) {
@@ -362,7 +362,8 @@ static void on_published_frame(Device *d, const char *instance, const Frame *f) 
 
         if (r < 0 && log_allow("published", 60 * USEC_PER_SEC, 5, NULL))
                 log_instance(LOG_WARNING, instance, "client attributes are left out: %s",
-                             r == -E2BIG ? "a value is larger than 16 KiB, or there are more than 4096" : "a name or a value is not allowed");
+                             r == -E2BIG ? "a value is larger than 16 KiB, or there are more than 4096"
+                                         : "a name or a value is not allowed");
 }
 
 void device_frame(Device *d, Instance *i, const Frame *f) {
@@ -386,8 +387,8 @@ void device_frame(Device *d, Instance *i, const Frame *f) {
                 rpc_fail(d->rpc, f->f[0].u, f->f[1].data, f->f[2].data);
                 break;
         case FRAME_EFFECT:
-                overrides_effect(d->overrides, name, f->f[0].data, -(int)MIN(f->f[1].u, (uint64_t)4095), f->f[2].data, f->f[3].data,
-                                 f->f[4].data);
+                overrides_effect(d->overrides, name, f->f[0].data, -(int)MIN(f->f[1].u, (uint64_t)4095), f->f[2].data,
+                                 f->f[3].data, f->f[4].data);
                 break;
         case FRAME_SUBSCRIBE:
                 if (subscribe(d, name, f->f[0].data) < 0)
@@ -423,7 +424,8 @@ static void publish_static(Device *d, const Setting *s) {
         } else
                 json = setting_json(s);
         if (!json || published_set(d->published, s->name, json) < 0)
-                log_warning("client attribute %s of the configuration cannot be sent: its name or its value is not allowed", s->name);
+                log_warning("client attribute %s of the configuration cannot be sent: its name or its value is not allowed",
+                            s->name);
 }
 
 static void publish_plugins(Device *d) {
@@ -434,8 +436,11 @@ static void publish_plugins(Device *d) {
         if (!f)
                 return;
         fputc('"', f);
-        for (size_t i = 0; i < config_n_instances(d->config); i++)
-                fprintf(f, "%s%s (%s)", i > 0 ? ", " : "", config_instance(d->config, i)->name, config_instance(d->config, i)->plugin);
+        for (size_t i = 0; i < config_n_instances(d->config); i++) {
+                const ConfigInstance *c = config_instance(d->config, i);
+
+                fprintf(f, "%s%s (%s)", i > 0 ? ", " : "", c->name, c->plugin);
+        }
         fputc('"', f);
         if (fclose(f) == 0)
                 publish_one(d, "tbagent_plugins", text);

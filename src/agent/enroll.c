@@ -79,8 +79,8 @@ static void on_granted(Enroll *e, const ProvisionCredentials *given) {
         char text[300];
 
         if (own_take(&e->own, given) < 0) {
-                say(e, LOG_ERR, "the server gave credentials of another kind than were asked for, which this device cannot use: set "
-                                "up its profile for the kind that provision.credentials names, or delete the device there");
+                say(e, LOG_ERR, "the server gave credentials of another kind than were asked for, which this device cannot use: "
+                                "set up its profile for the kind that provision.credentials names, or delete the device there");
                 pause_then(e, STATE_ASK);
                 return;
         }
@@ -95,10 +95,10 @@ static void on_exists(Enroll *e, const char *message) {
         char text[600];
 
         snprintf(text, sizeof(text),
-                 "the server does not give this machine the device \"%.100s\" (%.80s): there is one of that name with other credentials, "
-                 "or the profile takes only devices that were created before. Delete that device in ThingsBoard, or use "
-                 "\"check pre-provisioned devices\" in the profile, or put the device's access token into /etc/tbagent.token and remove "
-                 "`provision`", e->own.name, message);
+                 "the server does not give this machine the device \"%.100s\" (%.80s): there is one of that name with other "
+                 "credentials, or the profile takes only devices that were created before. Delete that device in ThingsBoard, or "
+                 "use \"check pre-provisioned devices\" in the profile, or put the device's access token into "
+                 "/etc/tbagent.token and remove `provision`", e->own.name, message);
         say(e, LOG_ERR, text);
         pause_then(e, STATE_TRY);
 }
@@ -119,8 +119,8 @@ static void on_done(void *userdata, ProvisionResult result, const ProvisionCrede
                 on_granted(e, given);
                 break;
         case PROVISION_NOT_FOUND:
-                say(e, LOG_ERR, "the server knows no device profile with this provision.key and provision.secret that takes new devices: see "
-                                "ThingsBoard, Device profiles, the profile, Device provisioning");
+                say(e, LOG_ERR, "the server knows no device profile with this provision.key and provision.secret that takes new "
+                                "devices: see ThingsBoard, Device profiles, the profile, Device provisioning");
                 pause_then(e, STATE_ASK);
                 break;
         case PROVISION_REFUSED:
@@ -207,7 +207,8 @@ static void begin(Enroll *e) {
                 ask(e);
                 return;
         }
-        snprintf(text, sizeof(text), "credentials for this machine cannot be kept in %s: %s", e->params.state_dir, why ? why : strerror(-r));
+        snprintf(text, sizeof(text), "credentials for this machine cannot be kept in %s: %s", e->params.state_dir,
+                 why ? why : strerror(-r));
         say(e, LOG_ERR, text);
         e->next = STATE_OFF;
         go(e, STATE_PAUSE);

@@ -53,8 +53,8 @@ static void help(void) {
 }
 
 enum {
-        OPT_CHECK = 256, OPT_ONCE, OPT_RING, OPT_SEGMENTS, OPT_STATE_DIR, OPT_RUNTIME_DIR, OPT_PLUGIN_DIR, OPT_HOST, OPT_TREE, OPT_LEVEL,
-        OPT_DEAF, OPT_VERSION
+        OPT_CHECK = 256, OPT_ONCE, OPT_RING, OPT_SEGMENTS, OPT_STATE_DIR, OPT_RUNTIME_DIR, OPT_PLUGIN_DIR, OPT_HOST, OPT_TREE,
+        OPT_LEVEL, OPT_DEAF, OPT_VERSION
 };
 
 static const struct option options[] = {
@@ -357,7 +357,8 @@ int main(int argc, char **argv) {
         be_small();
         option_set_channel_options(report_options);
         session_init_process();
-        check = (CheckParams){ arg_config, arg_host, arg_plugin_dirs, arg_state_dir, arg_level_given ? log_level() : LOG_WARNING };
+        check = (CheckParams){ arg_config, arg_host, arg_plugin_dirs, arg_state_dir,
+                               arg_level_given ? log_level() : LOG_WARNING };
         switch (arg_mode) {
         case CHECK:
         case ONCE:

@@ -135,8 +135,9 @@ static char *text_of_choices(const Methods *m, const char *name) {
 
 static int not_found(const Methods *m, const char *name, char **ret_text) {
         const char *near = nearest_method(m, name);
-        int r = near ? asprintf(ret_text, "there is no method \"%.100s\"; did you mean \"%s\"? agent.methods lists them", name, near)
-                     : asprintf(ret_text, "there is no method \"%.100s\"; agent.methods lists them", name);
+        const char *ask = near ? "; did you mean \"" : "", *end = near ? "\"?" : ";";
+        int r = asprintf(ret_text, "there is no method \"%.100s\"%s%s%s agent.methods lists them", name, ask,
+                         near ? near : "", end);
 
         if (r < 0)
                 *ret_text = NULL;

@@ -111,7 +111,8 @@ static void log_settled(const Overrides *o, const Entry *e, const char *before) 
         char text[600];
 
         if (e->why)
-                snprintf(text, sizeof(text), "shared attribute %.100s = %.80s is refused: %.300s", e->key, e->json ? e->json : "", e->why);
+                snprintf(text, sizeof(text), "shared attribute %.100s = %.80s is refused: %.300s", e->key,
+                         e->json ? e->json : "", e->why);
         else if (e->now && (!before || !streq(before, e->now)))
                 snprintf(text, sizeof(text), "%.100s is %.80s now, as the %s says", e->key, e->now,
                          e->json ? "shared attribute of that name" : "configuration");
@@ -163,7 +164,8 @@ bool overrides_enabled(const Overrides *o, const char *instance, bool configured
         for (size_t i = 0; o->allowed && i < o->n; i++) {
                 const Entry *e = &o->entries[i];
 
-                if (is_of(e, instance) && streq(path_of(e), ENABLED) && e->json && (streq(e->json, "true") || streq(e->json, "false")))
+                if (is_of(e, instance) && streq(path_of(e), ENABLED) && e->json &&
+                    (streq(e->json, "true") || streq(e->json, "false")))
                         return streq(e->json, "true");
         }
         return configured_so;
@@ -284,8 +286,8 @@ void overrides_reloaded(Overrides *o) {
                 char text[600];
 
                 if (e->state == OVERRIDE_APPLIED && o->allowed && configured(o, e) >= 0) {
-                        snprintf(text, sizeof(text), "%.100s stays %.80s, as the shared attribute of that name says, whatever the file says: "
-                                 "delete the attribute to go by the file", e->key, e->json ? e->json : "");
+                        snprintf(text, sizeof(text), "%.100s stays %.80s, as the shared attribute of that name says, whatever "
+                                 "the file says: delete the attribute to go by the file", e->key, e->json ? e->json : "");
                         o->params.log(o->params.userdata, text);
                 } else if (e->state == OVERRIDE_WAITING || configured(o, e) < 0)
                         look(o, e);
@@ -299,8 +301,8 @@ size_t overrides_n(const Overrides *o) {
 Override overrides_at(const Overrides *o, size_t i) {
         const Entry *e = &o->entries[i];
 
-        return (Override){ .key = e->key, .instance_size = e->instance_size, .path = path_of(e), .json = e->json, .state = e->state, .now = e->now,
-                           .file = e->file, .why = e->why };
+        return (Override){ .key = e->key, .instance_size = e->instance_size, .path = path_of(e), .json = e->json,
+                           .state = e->state, .now = e->now, .file = e->file, .why = e->why };
 }
 
 int overrides_new(Overrides **ret, const OverridesParams *params) {

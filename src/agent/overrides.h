@@ -31,7 +31,8 @@ typedef struct OverridesParams {
         int (*configured)(void *userdata, const char *instance);
         /* instance_setting(); answered by overrides_effect() */
         int (*apply)(void *userdata, const char *instance, const char *path, const Setting *setting);
-        void (*publish)(void *userdata, const char *key, const char *json); /* a client attribute; NULL: none, see published_clear() */
+        /* A client attribute; NULL: none, see published_clear(). */
+        void (*publish)(void *userdata, const char *key, const char *json);
         void (*enabled)(void *userdata); /* overrides_enabled() may say something else now */
         void (*log)(void *userdata, const char *text);
         void *userdata;

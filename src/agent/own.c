@@ -155,7 +155,8 @@ static int load(Own *ret, const char *state_dir, char **ret_text) {
                 return r;
         r = read_tree(root, state_dir, &o);
         if (r == -EBADMSG)
-                tell(ret_text, "%s is not what was written there; when it is removed the device asks the server for itself anew", path);
+                tell(ret_text, "%s is not what was written there; when it is removed the device asks the server for itself anew",
+                     path);
         if (r < 0)
                 return r;
         *ret = o;
@@ -337,10 +338,11 @@ int own_mind_board(const char *state_dir, const Board *board, char **ret_text) {
         if (r == 0)
                 r = move_all(state_dir, aside);
         if (r < 0)
-                tell(ret_text, "the state of board %s cannot be set aside into %s: %s", o.board, aside ? aside : "?", strerror(-r));
+                tell(ret_text, "the state of board %s cannot be set aside into %s: %s", o.board, aside ? aside : "?",
+                     strerror(-r));
         else
-                tell(ret_text, "this is board %s, and the card comes from board %s: its credentials and data are set aside in %s, and "
-                               "the device asks the server for itself anew (provision.identity = \"card\" keeps them)",
+                tell(ret_text, "this is board %s, and the card comes from board %s: its credentials and data are set aside in "
+                               "%s, and the device asks the server for itself anew (provision.identity = \"card\" keeps them)",
                      board_serial(board), o.board, aside);
         return r < 0 ? r : 1;
 }

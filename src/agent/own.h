@@ -20,7 +20,8 @@ typedef struct Own {
 /* What is kept. -ENOENT: nothing, or of another server; else *ret_text says why it cannot be used. */
 _must_check_ int own_load(Own *ret, const char *state_dir, const char *server, char **ret_text);
 /* Makes new ones and writes them, durable when it returns: once in the life of a device, before it asks for itself. */
-_must_check_ int own_make(Own *ret, const char *state_dir, ProvisionType type, const char *name, const Board *board, const char *server);
+_must_check_ int own_make(Own *ret, const char *state_dir, ProvisionType type, const char *name, const Board *board,
+                           const char *server);
 /* What the server gave in their place, or that it took them; not written. -ENOMEM */
 _must_check_ int own_take(Own *o, const ProvisionCredentials *given);
 /* The text of STATE/credentials, owned by the caller; NULL: no memory. */

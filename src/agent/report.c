@@ -98,7 +98,7 @@ static void put_values(Json *j, const StatusView *v) {
         put_number(j, "dropped", s->evicted_points);
         put_number(j, "rejected", s->rejected_points);
         if (s->oldest_ms > 0 && s->rows > 0)
-                put_number(j, "oldest_waiting_ms", (uint64_t)s->oldest_ms);
+                put_number(j, "oldest_waiting_ts", (uint64_t)s->oldest_ms);
         close_part(j, '}');
         open_part(j, "store", '{');
         put_text(j, "state", store_state_name(s->store.state));
@@ -113,7 +113,8 @@ static void put_settings(Json *j, const Overrides *all, const char *instance) {
         for (size_t i = 0; all && i < overrides_n(all); i++) {
                 Override o = overrides_at(all, i);
 
-                if (o.state == OVERRIDE_NONE || o.instance_size != strlen(instance) || memcmp(o.key, instance, o.instance_size) != 0)
+                if (o.state == OVERRIDE_NONE || o.instance_size != strlen(instance) ||
+                    memcmp(o.key, instance, o.instance_size) != 0)
                         continue;
                 open_part(j, NULL, '{');
                 put_text(j, "option", o.path);

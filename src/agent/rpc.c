@@ -179,7 +179,8 @@ void rpc_instance_gone(Rpc *r, const char *instance, const char *why) {
 
                 if (run->token == 0 || !streq(run->instance, instance))
                         continue;
-                snprintf(text, sizeof(text), "%.100s ended while it ran %.200s%s%.150s", instance, run->method, why[0] ? ": " : "", why);
+                snprintf(text, sizeof(text), "%.100s ended while it ran %.200s%s%.150s", instance, run->method,
+                         why[0] ? ": " : "", why);
                 fail(r, run, "crashed", text);
         }
 }
@@ -319,7 +320,8 @@ int rpc_new(Rpc **ret, const RpcParams *params, int *ret_file) {
         if (!r)
                 return -ENOMEM;
         r->params = *params;
-        r->interrupted = request_error("interrupted", "the agent was restarted while this ran: whether it had an effect is not known");
+        r->interrupted = request_error("interrupted",
+                                       "the agent was restarted while this ran: whether it had an effect is not known");
         if (!r->interrupted)
                 return -ENOMEM;
         e = redelivery_new(&r->table, params->loop, params->path, ret_file);

@@ -68,7 +68,7 @@ static void print_age(FILE *f, uint64_t seconds) {
 
 static void print_values(FILE *f, json_object *status, usec_t now) {
         json_object *v = member(status, "values");
-        uint64_t oldest = number(v, "oldest_waiting_ms") * USEC_PER_MSEC;
+        uint64_t oldest = number(v, "oldest_waiting_ts") * USEC_PER_MSEC;
 
         label(f, "values");
         if (!text(member(status, "server"), "url")[0])

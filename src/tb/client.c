@@ -331,7 +331,7 @@ static void take_answer(Client *c, CallKind kind, uint32_t id, const char *json,
                 error = -E2BIG;
         else if (kind == CALL_RPC && is_timeout_answer(json, size))
                 error = -ETIMEDOUT;
-        (void)calls_answer(&c->calls, kind, id, error, error == 0 ? json : NULL, error == 0 ? size : 0); /* else it came too late */
+        (void)calls_answer(&c->calls, kind, id, error, error == 0 ? json : NULL, error == 0 ? size : 0); /* or it came too late */
 }
 
 static void on_message(void *userdata, const char *topic, const void *payload, size_t size) {
@@ -422,7 +422,8 @@ int client_telemetry(Client *c, const void *payload, size_t size, uint64_t conte
 
         if (!c->online)
                 return -ENOTCONN;
-        return session_publish(c->session, topic_build(TOPIC_TELEMETRY, 0, topic), payload, size, 1, context & ~(CONTEXT_OWN | CONTEXT_OTHER));
+        return session_publish(c->session, topic_build(TOPIC_TELEMETRY, 0, topic), payload, size, 1,
+                               context & ~(CONTEXT_OWN | CONTEXT_OTHER));
 }
 
 bool client_is_online(const Client *c) {

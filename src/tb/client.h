@@ -25,7 +25,8 @@ typedef struct ClientEvents {
         void (*online)(void *userdata, const ClientLimits *limits);
         void (*offline)(void *userdata, SessionReason reason);
         void (*published)(void *userdata, uint64_t context, int code); /* of client_telemetry() */
-        /* The next four may be NULL. Of client_publish_attributes(), client_reply() and client_claim(): 0, or as in SessionEvents */
+        /* The next four may be NULL. Of client_publish_attributes(), client_reply() and client_claim(): 0, or as in
+         * SessionEvents. */
         void (*delivered)(void *userdata, uint64_t context, int code);
         /* SUBSCRIBE has just been sent: what is asked now is asked behind it. */
         void (*subscribing)(void *userdata);

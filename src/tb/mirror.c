@@ -250,7 +250,8 @@ static int load_named(Attributes *a, const Setting *list) {
         int odd = 0;
 
         for (size_t i = 0; i < list->n_children; i++) {
-                const Setting *name = setting_child(list->children[i], "name"), *value = setting_child(list->children[i], "value");
+                const Setting *name = setting_child(list->children[i], "name");
+                const Setting *value = setting_child(list->children[i], "value");
                 const Setting *json = setting_child(list->children[i], "json");
                 int r = 1;
 

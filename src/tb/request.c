@@ -67,8 +67,8 @@ int request_parse(const char *json, size_t size, Request *ret, RequestError *ret
         if (r == -ENOMEM)
                 return r;
         if (r < 0)
-                return fail(ret_error, "bad_request", "the request is not JSON that can be taken: text that is not UTF-8, a number "
-                                                      "beyond all bounds, or more than 32 levels");
+                return fail(ret_error, "bad_request", "the request is not JSON that can be taken: text that is not UTF-8, a "
+                                                      "number beyond all bounds, or more than 32 levels");
         if (json_check_tree(json, size, &names) < 0 || names != count_members(o))
                 return fail(ret_error, "bad_request", "a name stands twice in the request");
         method = tree_member(o, "method");

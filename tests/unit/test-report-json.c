@@ -104,7 +104,7 @@ static void it_says_how_things_are(void **state _unused_) {
         expect(o, "server", "{\"state\":\"connected\",\"url\":\"mqtt://h\",\"mqtt\":\"5\"}");
         expect(o, "clock", "\"trusted\"");
         expect(o, "values", "{\"made\":1099511627776,\"acknowledged\":7,\"waiting\":2,\"dropped\":3,\"rejected\":4,"
-                            "\"oldest_waiting_ms\":1700000000000}");
+                            "\"oldest_waiting_ts\":1700000000000}");
         expect(o, "store", "{\"state\":\"ok\",\"text\":\"ok\",\"bytes\":5,\"bytes_written_today\":6}");
         expect(o, "shared_attributes", "{\"count\":9,\"synced\":true}");
         expect(o, "config_error", "\"\"");
