@@ -294,24 +294,30 @@ static bool stays(const char *name) {
         return name[0] == '.' || strncmp(name, "of-", 3) == 0 || streq(name, "last-good.conf");
 }
 
+static int move_one(const char *from, const char *to, const char *name) {
+        _cleanup_(freep) char *a = NULL, *b = NULL;
+
+        if (asprintf(&a, "%s/%s", from, name) < 0)
+                a = NULL;
+        if (asprintf(&b, "%s/%s", to, name) < 0)
+                b = NULL;
+        if (!a || !b)
+                return -ENOMEM;
+        return rename(a, b) < 0 ? -errno : 0;
+}
+
+/* The credentials last: where they are says whether all is done. */
 static int move_all(const char *from, const char *to) {
         DIR *d = opendir(from);
-        struct dirent *e;
+        const struct dirent *e;
         int r = d ? 0 : -errno;
 
-        while (r == 0 && (e = readdir(d))) {
-                _cleanup_(freep) char *a = NULL, *b = NULL;
-
-                if (stays(e->d_name))
-                        continue;
-                if (asprintf(&a, "%s/%s", from, e->d_name) < 0 || asprintf(&b, "%s/%s", to, e->d_name) < 0)
-                        r = -ENOMEM;
-                else if (rename(a, b) < 0)
-                        r = -errno;
-        }
+        while (r == 0 && (e = readdir(d)))
+                if (!stays(e->d_name) && !streq(e->d_name, OWN_FILE))
+                        r = move_one(from, to, e->d_name);
         if (d)
                 closedir(d);
-        return r;
+        return r < 0 ? r : move_one(from, to, OWN_FILE);
 }
 
 /* A serial number as part of a path. */
@@ -326,7 +332,7 @@ static char *aside_path(const char *state_dir, const char *board) {
         return path;
 }
 
-int own_mind_board(const char *state_dir, const Board *board, char **ret_text) {
+static int set_aside(const char *state_dir, const Board *board, char **ret_text) {
         _cleanup_(own_done) Own o = { 0 };
         _cleanup_(freep) char *why = NULL, *aside = NULL;
         int r = load(&o, state_dir, &why);
@@ -338,11 +344,45 @@ int own_mind_board(const char *state_dir, const Board *board, char **ret_text) {
         if (r == 0)
                 r = move_all(state_dir, aside);
         if (r < 0)
-                tell(ret_text, "the state of board %s cannot be set aside into %s: %s", o.board, aside ? aside : "?",
-                     strerror(-r));
+                tell(ret_text, "the state of board %s cannot be set aside into %s: %s; its credentials stay in use", o.board,
+                     aside ? aside : "?", strerror(-r));
         else
                 tell(ret_text, "this is board %s, and the card comes from board %s: its credentials and data are set aside in "
                                "%s, and the device asks the server for itself anew (provision.identity = \"card\" keeps them)",
                      board_serial(board), o.board, aside);
         return r < 0 ? r : 1;
+}
+
+static bool has_credentials(const char *dir) {
+        _cleanup_(freep) char *path = NULL;
+
+        if (asprintf(&path, "%s/" OWN_FILE, dir) < 0)
+                path = NULL;
+        return path && access(path, F_OK) == 0;
+}
+
+/* The card is back in a board where it was before. */
+static int bring_back(const char *state_dir, const Board *board, char **ret_text) {
+        _cleanup_(freep) char *aside = aside_path(state_dir, board_serial(board));
+        int r;
+
+        if (!aside)
+                return -ENOMEM;
+        if (has_credentials(state_dir) || !has_credentials(aside))
+                return 0;
+        r = move_all(aside, state_dir);
+        free(*ret_text);
+        if (r < 0)
+                tell(ret_text, "the state of this board, %s, cannot be brought back from %s: %s", board_serial(board), aside,
+                     strerror(-r));
+        else
+                tell(ret_text, "this is board %s again, which this card knows: its credentials and data are back from %s",
+                     board_serial(board), aside);
+        return r < 0 ? r : 1;
+}
+
+int own_mind_board(const char *state_dir, const Board *board, char **ret_text) {
+        int r = set_aside(state_dir, board, ret_text), back = r < 0 ? 0 : bring_back(state_dir, board, ret_text);
+
+        return back != 0 ? back : r;
 }

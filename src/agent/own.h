@@ -30,5 +30,6 @@ void own_done(Own *o);
 #define OWN_FILE "credentials"
 
 /* The state directory of another board (a copied card) is set aside, all but the configuration, so that nothing of that
- * device is used or sent under this one's name. 1: done, *ret_text says so; 0: it is this board's, or nobody's. */
+ * device is used or sent under this one's name. What was set aside for this board comes back. 1: done, *ret_text says so;
+ * 0: it is this board's, or nobody's; else *ret_text says what went wrong. */
 _must_check_ int own_mind_board(const char *state_dir, const Board *board, char **ret_text);
