@@ -86,7 +86,7 @@ static bool means(const char *name, const char *full) {
         return whole >= size && streq(full + whole - size, name) && (whole == size || full[whole - size - 1] == '.');
 }
 
-static const char *alias_of(const Setting *aliases, const char *name) {
+const char *methods_alias(const Setting *aliases, const char *name) {
         const Setting *s = aliases ? setting_child(aliases, name) : NULL;
 
         return s && s->type == SETTING_STRING ? s->s : name;
@@ -144,11 +144,10 @@ static int not_found(const Methods *m, const char *name, char **ret_text) {
         return r < 0 ? -ENOMEM : -ENOENT;
 }
 
-int methods_find(const Methods *m, const Setting *aliases, const char *name, const Method **ret, char **ret_text) {
+int methods_find(const Methods *m, const char *name, const Method **ret, char **ret_text) {
         const Method *found = NULL;
         size_t n = 0;
 
-        name = alias_of(aliases, name);
         for (size_t i = 0; i < m->n; i++) {
                 if (!means(name, m->list[i].full))
                         continue;

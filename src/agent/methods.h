@@ -24,9 +24,11 @@ void methods_clear(Methods *m, const char *instance);
 /* -E2BIG: a name or a text is too large; -ENOSPC: there are too many; -ENOMEM. */
 _must_check_ int methods_add(Methods *m, const char *instance, const char *channel, const char *name, const char *params,
                              const char *help, uint32_t flags);
-/* aliases: the configuration's group, may be NULL. -ENOENT: no such method; -ENOTUNIQ: several may be meant; *ret_text says
+/* What the name stands for in the configuration's group of aliases, which may be NULL; else itself. Borrowed. */
+const char *methods_alias(const Setting *aliases, const char *name);
+/* -ENOENT: no such method; -ENOTUNIQ: several may be meant; *ret_text says
  * what there is. -ENOMEM. */
-_must_check_ int methods_find(const Methods *m, const Setting *aliases, const char *name, const Method **ret, char **ret_text);
+_must_check_ int methods_find(const Methods *m, const char *name, const Method **ret, char **ret_text);
 
 size_t methods_n(const Methods *m);
 const Method *methods_at(const Methods *m, size_t i);

@@ -209,12 +209,12 @@ void rpc_fail(Rpc *r, uint64_t token, const char *code, const char *message) {
 
 /* ---- requests */
 
-static void run_builtin(Rpc *r, const Request *request, uint64_t token) {
+static void run_builtin(Rpc *r, const Request *request, const char *name, uint64_t token) {
         const char *code = NULL, *text = NULL;
         _cleanup_(freep) char *params = request_params(request->params, false), *json = NULL;
 
         if (params)
-                json = r->params.builtin(r->params.userdata, request->method + strlen("agent."), params, &code, &text);
+                json = r->params.builtin(r->params.userdata, name + strlen("agent."), params, &code, &text);
         if (json)
                 set_reply(r, token, false, json);
         else
@@ -250,6 +250,7 @@ static bool is_expired(const Rpc *r, const Request *request) {
 }
 
 static void run_new(Rpc *r, const Request *request, uint64_t token) {
+        const char *name = methods_alias(r->params.aliases(r->params.userdata), request->method);
         _cleanup_(freep) char *text = NULL;
         const Method *m;
         int e;
@@ -258,11 +259,11 @@ static void run_new(Rpc *r, const Request *request, uint64_t token) {
                 set_error(r, token, is_getter(request->method), "expired", "it is later than the request's `expires`");
                 return;
         }
-        if (strncmp(request->method, "agent.", strlen("agent.")) == 0) {
-                run_builtin(r, request, token);
+        if (strncmp(name, "agent.", strlen("agent.")) == 0) {
+                run_builtin(r, request, name, token);
                 return;
         }
-        e = methods_find(r->params.methods, r->params.aliases(r->params.userdata), request->method, &m, &text);
+        e = methods_find(r->params.methods, name, &m, &text);
         if (e == 0) {
                 run_method(r, request, m, token);
                 return;

@@ -33,7 +33,7 @@ static void expect(const Setting *aliases, const char *name, const char *full) {
         _cleanup_(freep) char *text = NULL;
         const Method *m = NULL;
 
-        if (methods_find(methods, aliases, name, &m, &text) != 0)
+        if (methods_find(methods, methods_alias(aliases, name), &m, &text) != 0)
                 fail_msg("%s: %s", name, text);
         assert_string_equal(m->full, full);
 }
@@ -41,7 +41,7 @@ static void expect(const Setting *aliases, const char *name, const char *full) {
 static void expect_not(const Setting *aliases, const char *name, int error, const char *expected) {
         _cleanup_(freep) char *text = NULL;
         const Method *m = (const Method *)-1;
-        int r = methods_find(methods, aliases, name, &m, &text);
+        int r = methods_find(methods, methods_alias(aliases, name), &m, &text);
 
         if (r != error)
                 fail_msg("%s: %d", name, r);
@@ -67,7 +67,7 @@ static void parts_of_names_are_no_names(void **state _unused_) {
                 _cleanup_(freep) char *text = NULL;
                 const Method *m;
 
-                if (methods_find(methods, NULL, names[i], &m, &text) != -ENOENT)
+                if (methods_find(methods, names[i], &m, &text) != -ENOENT)
                         fail_msg("%s is found", names[i]);
                 assert_non_null(strstr(text, "agent.methods lists them"));
         }

@@ -243,15 +243,22 @@ static void an_unknown_method_is_told(void **state _unused_) {
         assert_int_equal(test.n_runs, 0);
 }
 
-static void aliases_decide(void **state _unused_) {
+static void add_alias(const char *name, const char *method) {
         Setting *alias;
 
-        assert_int_equal(setting_new(&test.aliases, SETTING_GROUP, "aliases", NULL, 0), 0);
-        assert_int_equal(setting_new(&alias, SETTING_STRING, "set", NULL, 0), 0);
-        assert_int_equal(setting_set_string(alias, "fan.set"), 0);
+        assert_int_equal(setting_new(&alias, SETTING_STRING, name, NULL, 0), 0);
+        assert_int_equal(setting_set_string(alias, method), 0);
         assert_int_equal(setting_add(test.aliases, alias), 0);
+}
+
+static void aliases_decide(void **state _unused_) {
+        assert_int_equal(setting_new(&test.aliases, SETTING_GROUP, "aliases", NULL, 0), 0);
+        add_alias("set", "fan.set");
+        add_alias("Reboot", "agent.ping");
         call(2, "set", "1");
         assert_string_equal(last_run()->full, "io.fan.set");
+        call(3, "Reboot", "null");
+        expect_sent(1, 3, "\"pong\"");
 }
 
 static void the_agent_has_methods_of_its_own(void **state _unused_) {
