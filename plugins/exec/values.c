@@ -191,12 +191,13 @@ static void object_emit(Values *v, json_object *object) {
         }
 }
 
-/* The wall clock's time as CLOCK_BOOTTIME, which is what rows have. */
+/* The wall clock's time as CLOCK_BOOTTIME, which is what rows have: the middle of that millisecond, because between the two
+ * the daemon has an offset that is rounded to one. */
 static int64_t boottime_of(struct tbagent_host *host, int64_t ts) {
         struct timespec now;
 
         clock_gettime(CLOCK_REALTIME, &now);
-        return tbagent_now(host) + (ts - now.tv_sec * 1000) * 1000000 - now.tv_nsec;
+        return tbagent_now(host) + (ts - now.tv_sec * 1000) * 1000000 - now.tv_nsec + 500000;
 }
 
 static const char *timed_emit(Values *v, json_object *ts, json_object *values) {

@@ -20,6 +20,7 @@
 #define TICK_ACCURACY (5 * USEC_PER_MSEC)
 #define BUSY_WAIT (50 * USEC_PER_MSEC)
 #define ERROR_WAIT USEC_PER_SEC
+#define LIMITS_WAIT (2 * USEC_PER_SEC) /* a first message larger than they are would end the session, and the next one, too */
 #define UNSETTLED_WAIT (100 * USEC_PER_MSEC)
 #define PAYLOAD_DEFAULT 65536
 #define OVERHEAD_MAX 28
@@ -461,6 +462,7 @@ void sender_online(Sender *s) {
         s->online = true;
         s->tested = false;
         s->blocked_until = 0;
+        s->unsettled_until = now_of(s) + LIMITS_WAIT;
         memset(s->wait, 0, sizeof(s->wait));
         limits_reset_backlog(&s->pace.limits, now_of(s));
         sender_make_due(s);

@@ -42,7 +42,7 @@ typedef struct Sender {
         size_t max_payload;
         unsigned most; /* batches in flight */
         bool settled;  /* the server told its limits, or will not */
-        usec_t unsettled_until; /* no further message before that, unless it did */
+        usec_t unsettled_until; /* no message before that, unless it did */
         usec_t blocked_until;
         bool rewind; /* when nothing is in flight any more, go on with the first row that is not acknowledged */
         bool flushing;

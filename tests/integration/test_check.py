@@ -18,8 +18,8 @@ COUNTER = '  counter = { plugin = "counter"; every = "100ms"; };'
 PROBES = '  %s = { plugin = "onewire"; path = "/nonexistent"; sensors = { %s = { id = "28-0316a2795e%02x"; }; }; };'
 
 # What to do about it: something to write, to take away, to choose from; or a bound that says so by itself.
-REMEDY = re.compile(r'writ(e|ten)|did you mean|known here|there are|take |put |give |store it|needs |wants |is missing|chmod|'
-                    r'has no|is for TLS|begins with|must not be|cannot be called|is too large|more than|mend |never closed|'
+REMEDY = re.compile(r'writ(e|ten)|did you mean|known here|there are|take |remove |put |give |store it|needs |wants |is missing|'
+                    r'chmod|has no|is for TLS|begins with|must not be|cannot be called|is too large|more than|mend |never closed|'
                     r'this is no text', re.I)
 
 # Mistakes that only a plugin host can see: (what, text, ((line, words), ...)), lines counted from 1.
