@@ -21,6 +21,7 @@ DEFAULTS = dict(
     ping=None,               # 'silent'
     suback=None,             # 'silent', 'refuse'
     downlink_reorder=0,      # attribute updates and answers held back and sent in another order
+    downlink_hold=0.05,      # seconds, until they go out although there are fewer
     attribute_answers=None,  # 'silent', or how many attribute requests are not answered
     rpc_duplicate=0,         # times an RPC request is sent twice
     provision_lost=0,        # times the connection is closed in place of the answer SUCCESS
@@ -51,7 +52,7 @@ class Faults:
                 raise ValueError('%s: one of %s' % (name, ', '.join(_CHOICES[name])))
             if value and name.startswith('hidden_'):
                 _bucket(value)
-            counted = type(DEFAULTS[name]) is int or name == 'attribute_answers' and value != 'silent'
+            counted = type(DEFAULTS[name]) in (int, float) or name == 'attribute_answers' and value != 'silent'
             if value and counted and not isinstance(value, (int, float)):
                 raise ValueError('%s: a number' % name)
         for name, value in wanted.items():

@@ -15,7 +15,6 @@ import uplink
 from lane import Lane
 
 QUEUE_BEFORE_CONNACK = 100    # transport.mqtt.msg_queue_size_per_device_limit; pipelined_before_connack
-HELD_BACK = 0.05              # seconds, by the fault downlink_reorder
 NEW, CONNECTING, UP, ENDED, HUNG = 'new', 'connecting', 'up', 'ended', 'hung'
 
 
@@ -342,10 +341,11 @@ class Session(asyncio.Protocol):
 
     def hold_downlink(self, *publish):
         self.held_downlinks.append(publish)
+        self.core.log('held', self, topic=publish[0])
         if len(self.held_downlinks) >= self.core.faults.downlink_reorder:
             self.release_downlinks()
         elif self.holding is None:
-            self.holding = self.loop.call_later(HELD_BACK, self.release_downlinks)
+            self.holding = self.loop.call_later(self.core.faults.downlink_hold, self.release_downlinks)
 
     def release_downlinks(self):
         """In any order but that in which they came."""
