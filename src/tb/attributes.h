@@ -10,7 +10,7 @@
 typedef struct Attributes Attributes;
 
 #define ATTRIBUTES_MAX 4096            /* keys */
-#define ATTRIBUTES_BYTES_MAX (2 * MIB) /* keys and values together; each value at most TREE_TEXT_MAX */
+#define ATTRIBUTES_BYTES_MAX MIB /* keys and values together, as much as one answer can bring; each value at most TREE_TEXT_MAX */
 
 typedef struct Attribute { /* borrowed until the next call */
         const char *key;

@@ -434,7 +434,7 @@ static char *large(char c, unsigned n, size_t each) {
 }
 
 /* Keys of three bytes, 32 values. */
-static void all_have_at_most_2_mib(void **state _unused_) {
+static void all_have_at_most_1_mib(void **state _unused_) {
         const size_t each = ATTRIBUTES_BYTES_MAX / 32 - 3;
         _cleanup_(freep) char *full = large('x', 32, each), *other = large('y', 32, each);
 
@@ -500,7 +500,7 @@ int main(void) {
                 TEST(any_text_is_a_name),
                 TEST(a_value_has_at_most_64_kib),
                 TEST(so_many_keys_are_kept),
-                TEST(all_have_at_most_2_mib),
+                TEST(all_have_at_most_1_mib),
                 TEST(what_is_kept_from_before_is_checked),
         };
 
