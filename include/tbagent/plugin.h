@@ -229,9 +229,18 @@ static inline int tbagent_found(struct tbagent_host *h, const char *json_object)
 #else
 #define TBAGENT_EXPORT
 #endif
+#if defined(__cplusplus) && defined(__GNUC__)
+/* What is left out is 0, in C++, too; its compilers warn of that. */
 #define TBAGENT_PLUGIN(...) \
+        _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wmissing-field-initializers\"") \
+        TBAGENT_PLUGIN_TABLE(__VA_ARGS__) \
+        _Pragma("GCC diagnostic pop") extern const struct tbagent_plugin tbagent_plugin
+#else
+#define TBAGENT_PLUGIN(...) TBAGENT_PLUGIN_TABLE(__VA_ARGS__) extern const struct tbagent_plugin tbagent_plugin
+#endif
+#define TBAGENT_PLUGIN_TABLE(...) \
         extern TBAGENT_EXPORT const struct tbagent_plugin tbagent_plugin; \
-        TBAGENT_EXPORT const struct tbagent_plugin tbagent_plugin = { .abi = TBAGENT_PLUGIN_ABI, .size = (uint32_t)sizeof(struct tbagent_plugin), __VA_ARGS__ }
+        const struct tbagent_plugin tbagent_plugin = { .abi = TBAGENT_PLUGIN_ABI, .size = (uint32_t)sizeof(struct tbagent_plugin), __VA_ARGS__ };
 
 #ifdef __cplusplus
 }

@@ -48,7 +48,8 @@ static char *missing_text(const char *dirs, const char *name) {
                         fprintf(f, "; did you mean \"%s\"?", nearest);
                 fprintf(f, n == 0 ? " in %s" : nearest ? " There are:" : "; there are:", dirs);
                 for (size_t i = 0; i < n; i++)
-                        fprintf(f, "%s %s", i ? "," : "", names[i]);
+                        if (i == 0 || !streq(names[i], names[i - 1]))
+                                fprintf(f, "%s %s", i ? "," : "", names[i]);
                 fclose(f);
         }
         for (size_t i = 0; i < n; i++)

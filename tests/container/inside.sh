@@ -54,6 +54,18 @@ echo "# $(stored) values stored"
 check "the status shows the connection" until_true 10 status_says 'Connected to mqtt://127.0.0.1:1884'
 check "no token in the journal or the arguments" sh -c "! journalctl -u tbagent | grep container-token && ! grep -a container-token /proc/$(main_pid)/cmdline /proc/$(main_pid)/environ"
 
+# a plugin that was built out of the tree
+arrived() { python3 - "$1" <<'PY'
+import json, sys, urllib.request
+sys.exit(sys.argv[1] not in json.load(urllib.request.urlopen('http://127.0.0.1:8080/standin/count?device=box'))['keys'])
+PY
+}
+install -D -m 0644 template.so /usr/local/lib/tbagent/plugins/template.so
+sed 's/"10s"/"1s"/' template.conf >/etc/tbagent.conf.d/template.conf
+check "reload takes up the template plugin" systemctl reload tbagent
+check "which runs as it is" until_true 20 arrived load_now
+rm -r /usr/local/lib/tbagent /etc/tbagent.conf.d/template.conf
+
 # control
 printf 'u member -\nu plain -\nm member tbagent\n' | systemd-sysusers - >/tmp/out 2>&1
 as() { local user=$1; shift; setpriv --reuid "$user" --regid "$user" --init-groups "$@"; }

@@ -241,5 +241,21 @@ def one_bad(case):
     case.check(daemon.stop().made > 0, 'nothing was sampled')
 
 
+def written_by_others(case):
+    """the template of a plugin with its own configuration, and a plugin in C++"""
+    template = os.path.join(TOP, 'docs', 'template', 'template.conf')
+    cxx = write(os.path.join(case.folder, 'cxx.conf'), 'plugins = { cxx = { plugin = "cxx"; text = "hello"; }; };\n')
+    for conf, words in ((template, ('load_now', 'up_hours')), (cxx, ('cxx_samples', 'hello'))):
+        code, _, lines = call(case, '--check', conf)
+        if conf == cxx and 'no plugin "cxx"' in ' '.join(lines):
+            case.note('no C++ compiler was there')
+            continue
+        case.equal((code, lines), (0, []), 'check: exit code and complaints')
+        code, out, lines = call(case, '--once', '-c', conf)
+        case.equal((code, lines), (0, []), 'once: exit code and complaints')
+        case.note('%s', out.rstrip())
+        case.check(all(word in out for word in words), 'once prints %s', out)
+
+
 if __name__ == '__main__':
-    tap.main([broken, plugin_mistakes, usable, restart, reload, reload_mends, reload_connects, one_bad], parallel=3)
+    tap.main([written_by_others, broken, plugin_mistakes, usable, restart, reload, reload_mends, reload_connects, one_bad], parallel=3)
