@@ -237,34 +237,54 @@ static const char *line_emit(Values *v, json_object *line) {
         return NULL;
 }
 
-/* json-c from 0.17 on refuses an integer beyond 64 bits where it is strict, and with it the whole line; before,
- * and where it is lenient, such a number is the nearest that fits, which integer_emit() tells from the text. */
-static json_object *parse(Values *v, const char *line, size_t size) {
+/* With its NUL, which ends a bare number. NULL is also what null parses to. */
+static json_object *parse_as(Values *v, const char *line, size_t size, int flags, bool *ret_good) {
         json_object *parsed;
+        size_t end;
 
-        json_tokener_set_flags(v->tokener, JSON_TOKENER_STRICT);
+        json_tokener_set_flags(v->tokener, flags);
         json_tokener_reset(v->tokener);
-        /* With its NUL, which ends a bare number. */
         parsed = json_tokener_parse_ex(v->tokener, line, (int)size + 1);
-        if (json_tokener_get_error(v->tokener) != json_tokener_error_parse_number)
+        end = json_tokener_get_parse_end(v->tokener);
+        /* Where it is lenient it takes anything behind the value. */
+        *ret_good = json_tokener_get_error(v->tokener) == json_tokener_success &&
+                    (end >= size || end + strspn(line + end, " \t\r") >= size);
+        return parsed;
+}
+
+/* What json-c refuses only where it is strict, and with it the whole line. From 0.17 on: an integer beyond 64 bits; else that is
+ * the nearest that fits, which integer_emit() tells from the text. 0.18: text that is not ASCII, where char is signed
+ * (json-c#875). */
+static bool is_too_strict(Values *v, const char *line) {
+        enum json_tokener_error e = json_tokener_get_error(v->tokener);
+
+        if (e == json_tokener_error_parse_string)
+                while (*line && !(*line & 0x80))
+                        line++;
+        return e == json_tokener_error_parse_number || (e == json_tokener_error_parse_string && *line);
+}
+
+static json_object *parse(Values *v, const char *line, size_t size, bool *ret_good) {
+        json_object *parsed = parse_as(v, line, size, JSON_TOKENER_STRICT, ret_good);
+
+        if (*ret_good || !is_too_strict(v, line))
                 return parsed;
         json_object_put(parsed);
-        json_tokener_set_flags(v->tokener, 0);
-        json_tokener_reset(v->tokener);
-        return json_tokener_parse_ex(v->tokener, line, (int)size + 1);
+        return parse_as(v, line, size, 0, ret_good);
 }
 
 void values_line(void *userdata, char *line, size_t size, bool whole) {
         const char *why = "is longer than 64 KiB";
         Values *v = userdata;
         json_object *parsed;
+        bool good;
 
         if (whole) {
                 if (line[strspn(line, " \t\r")] == 0 && strlen(line) == size)
                         return; /* blank */
                 v->line = line;
-                parsed = parse(v, line, size);
-                why = json_tokener_get_error(v->tokener) == json_tokener_success ? line_emit(v, parsed) : "is no JSON";
+                parsed = parse(v, line, size, &good);
+                why = good ? line_emit(v, parsed) : "is no JSON";
                 json_object_put(parsed);
         }
         if (why)

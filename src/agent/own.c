@@ -43,18 +43,14 @@ static void write_text(FILE *f, const char *name, const char *text) {
         if (!text)
                 return;
         fprintf(f, "%s = \"", name);
-        for (; *text; text++)
-                switch (*text) {
-                case '\n':
-                        fputs("\\n", f);
-                        break;
-                case '"':
-                case '\\':
+        for (; *text; text++) {
+                if (*text == '"' || *text == '\\')
                         fputc('\\', f);
-                        /* fall through */
-                default:
+                if (*text == '\n')
+                        fputs("\\n", f);
+                else
                         fputc(*text, f);
-                }
+        }
         fputs("\";\n", f);
 }
 

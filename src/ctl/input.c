@@ -3,15 +3,16 @@
 #include <stdio.h>
 
 #include "ctl/input.h"
+#include "model/json.h"
 
-int input_json(const char *text, json_object **ret, size_t *ret_at) {
+static int parse(const char *text, int flags, json_object **ret, size_t *ret_at) {
         struct json_tokener *t = json_tokener_new();
         json_object *o;
         enum json_tokener_error e;
 
         if (!t)
                 return -ENOMEM;
-        json_tokener_set_flags(t, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+        json_tokener_set_flags(t, flags);
         o = json_tokener_parse_ex(t, text, (int)MIN(strlen(text) + 1, (size_t)INT32_MAX)); /* with NUL: a number ends there */
         e = json_tokener_get_error(t);
         *ret_at = json_tokener_get_parse_end(t) + 1;
@@ -22,6 +23,15 @@ int input_json(const char *text, json_object **ret, size_t *ret_at) {
         }
         *ret = o;
         return 0;
+}
+
+/* json-c 0.18, where char is signed, takes all text that is not ASCII for control characters, when strict (json-c#875). */
+int input_json(const char *text, json_object **ret, size_t *ret_at) {
+        int r = parse(text, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8, ret, ret_at);
+
+        if (r == -EBADMSG && json_validate(text, strlen(text)) == 0)
+                r = parse(text, JSON_TOKENER_VALIDATE_UTF8, ret, ret_at);
+        return r;
 }
 
 /* json-c takes NaN and Infinity, which are not JSON. */

@@ -40,7 +40,7 @@ class Certificates:
         return os.path.join(self.folder, name)
 
     def authority(self, name='ca', **more):
-        return self.create(name, extensions='basicConstraints = critical, CA:TRUE\n', **more)
+        return self.create(name, extensions='basicConstraints = critical, CA:TRUE\nkeyUsage = critical, keyCertSign, cRLSign\n', **more)
 
     def create(self, name, signer=None, hosts=(), days=365, since=-DAY, kind='ec', extensions=''):
         """A new key and certificate, NAME.crt and NAME.key; self-signed without a signer. Valid from `since` seconds from
@@ -51,7 +51,7 @@ class Certificates:
             kinds = ['%s:%s' % ('IP' if h.replace('.', '').isdigit() or ':' in h else 'DNS', h) for h in hosts]
             extensions += 'subjectAltName = %s\n' % ', '.join(kinds)
         with open(config, 'w') as f:
-            f.write(_CONFIG + extensions)
+            f.write(_CONFIG + extensions + ('authorityKeyIdentifier = keyid\n' if signer else ''))     # else Python 3.13 refuses it
         open(self.path('index.txt'), 'w').close()
         self._openssl('req', '-newkey', *_KINDS[kind], '-nodes', '-keyout', pair.key, '-out', request, '-subj', '/CN=' + name)
         signed_by = ['-selfsign', '-keyfile', pair.key] if signer is None else ['-cert', signer.cert, '-keyfile', signer.key]

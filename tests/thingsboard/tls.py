@@ -12,6 +12,7 @@ import credentials
 
 HANDSHAKE, CERTIFICATE = 22, 11
 NO_CHECK_TIME = 0x200000       # X509_V_FLAG_NO_CHECK_TIME, which the ssl module does not name
+NO_COMPRESSION = 1 << 33       # nor SSL_OP_NO_RX_CERTIFICATE_COMPRESSION: the certificate has to be seen, and Java has none
 
 
 def certificates(message, tls13):
@@ -49,6 +50,7 @@ class Identity:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(self.certificate, self.key)
         context.verify_mode = ssl.CERT_OPTIONAL
+        context.options |= NO_COMPRESSION
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | NO_CHECK_TIME
         context._msg_callback = _trust
         return context

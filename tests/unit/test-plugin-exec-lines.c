@@ -172,6 +172,20 @@ static void test_bad_lines(void **state) {
                          1);
 }
 
+/* Of any script, byte by byte; what is no JSON stays so beside it. */
+static void test_text(void **state) {
+        Fixture *f = *state;
+
+        assert_int_equal(run(f, "echo '{\"w\": \"W\u00e4rme \u20ac \U0001f321\"}  '; echo '{\"x\": \"\u00e4\"}x'; "
+                                "echo '{\"a\": 1, \"y\": \"\u00e4}'; "
+                                "echo '{\"\u00fc\": 2}'"),
+                         0);
+        assert_string_equal(emitted(f, "w", EMIT_STRING)->text, "W\u00e4rme \u20ac \U0001f321");
+        assert_int_equal(emitted(f, "\u00fc", EMIT_INT)->i, 2);
+        assert_int_equal(harness_emits(f->harness), 2);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_INFO, "2 lines of its output were bad"), 1);
+}
+
 static void test_garbage(void **state) {
         Fixture *f = *state;
 
@@ -211,7 +225,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, exec_setup, exec_teardown)
         static const struct CMUnitTest tests[] = {
                 TEST(test_types),   TEST(test_integers),   TEST(test_bare),       TEST(test_bare_needs_key), TEST(test_prefix),
-                TEST(test_rows),    TEST(test_many_keys),  TEST(test_time),       TEST(test_bad_times),      TEST(test_bad_lines),
+                TEST(test_rows),    TEST(test_many_keys),  TEST(test_time),       TEST(test_bad_times),      TEST(test_bad_lines),      TEST(test_text),
                 TEST(test_garbage), TEST(test_long_lines), TEST(test_no_newline),
         };
 
