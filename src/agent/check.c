@@ -79,8 +79,8 @@ static void print_promise(const Config *config) {
 
 /* What the server said last of options of instances; only their hosts know which of these there are. */
 static void print_server_settings(const Config *config, const char *state_dir) {
+        _cleanup_(loop_freep) Loop *loop = NULL; /* before what has timers in it: it goes last */
         _cleanup_(attributes_freep) Attributes *a = NULL;
-        _cleanup_(loop_freep) Loop *loop = NULL;
         _cleanup_(freep) char *why = NULL;
         bool allowed = node_int(node_member(config_top(config), "attributes", 0), "remote_settings");
 

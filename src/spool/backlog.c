@@ -119,6 +119,15 @@ bool backlog_get(const Backlog *b, uint64_t seq, Record *ret, Era *ret_era) {
         return false;
 }
 
+bool backlog_pass(Backlog *b, uint64_t seq) {
+        while (b->head && b->head->passed == b->head->n)
+                pop(b);
+        if (!b->head || b->head->rows[b->head->passed].seq != seq)
+                return false;
+        b->head->passed++;
+        return true;
+}
+
 uint64_t backlog_advance(Backlog *b, uint64_t position, const RowSet *ahead) {
         while (b->head) {
                 BacklogBlock *block = b->head;

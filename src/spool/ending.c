@@ -71,15 +71,31 @@ static void ack_live(Spool *s, uint64_t first, uint64_t last, RingLedger *ledger
                 spool_commit(s, ledger);
 }
 
+/* Mostly in order: then the position moves on, in the same step as the count. */
 static void ack_backlog(Spool *s, uint64_t first, uint64_t last, RingLedger *ledger) {
+        RowSetTaken passed = { 0 }, ahead;
+        uint64_t position = 0;
         Record r;
         Era era;
 
-        for (uint64_t seq = first; backlog_find(&s->backlog, seq, &s->ahead, &r, &era) && r.seq <= last; seq = r.seq + 1)
-                if (rowset_add(&s->ahead, (RowSetRow){ r.seq, row_counted_points(&r.row), false }, AHEAD_MAX)) {
-                        ledger->acked_points += row_counted_points(&r.row);
-                        told_done(s, &r, ledger);
-                }
+        for (uint64_t seq = first; backlog_find(&s->backlog, seq, &s->ahead, &r, &era) && r.seq <= last; seq = r.seq + 1) {
+                uint32_t points = row_counted_points(&r.row);
+
+                if (backlog_pass(&s->backlog, r.seq)) {
+                        position = r.seq;
+                        passed.rows++;
+                        passed.points += points;
+                } else if (!rowset_add(&s->ahead, (RowSetRow){ r.seq, points, false }, AHEAD_READ_MAX))
+                        continue; /* out of memory: it is sent once more after the next connect */
+                ledger->acked_points += points;
+                told_done(s, &r, ledger);
+        }
+        if (position <= ledger->stored_acked)
+                return;
+        ahead = rowset_take(&s->ahead, 0, position);
+        ledger->stored_acked = position;
+        ledger->stored_rows -= MIN(passed.rows + ahead.rows, ledger->stored_rows);
+        ledger->stored_points -= MIN(passed.points + ahead.points, ledger->stored_points);
 }
 
 /* Evicted, and yet it arrived. */
@@ -144,7 +160,7 @@ static void give_up(Spool *s, const Record *r, int where) {
         if (where == 1)
                 ring_done(s, r->seq, &r->row);
         else
-                (void)rowset_add(&s->ahead, (RowSetRow){ r->seq, row_counted_points(&r->row), false }, AHEAD_MAX);
+                (void)rowset_add(&s->ahead, (RowSetRow){ r->seq, row_counted_points(&r->row), false }, AHEAD_READ_MAX);
         spool_release_prefix(s);
         spool_advance(s);
 }

@@ -12,6 +12,9 @@
 #include "spool/spool.h"
 
 #define AHEAD_MAX 32768
+/* Rows that were read have room when others, far ahead of them, fill the set: without it the position would never pass them and
+ * nothing behind them be read. At most READ_AHEAD and a block of SEGMENT_RAW_MAX are read, 40 bytes or more for each. */
+#define AHEAD_READ_MAX (2 * AHEAD_MAX)
 #define LIMBO_MAX 16384 /* more than a window of batches holds */
 
 struct Spool {

@@ -229,13 +229,13 @@ static void set_position(Spool *s, uint64_t position) {
         RingLedger ledger = *ring_ledger(s->ring);
         RowSetTaken taken = rowset_take(&s->ahead, 0, position);
 
-        if (position <= ledger.stored_acked)
-                return;
-        ledger.stored_acked = position;
-        ledger.stored_rows -= MIN(taken.rows, ledger.stored_rows);
-        ledger.stored_points -= MIN(taken.points, ledger.stored_points);
-        spool_commit(s, &ledger);
-        store_acked(s->store, position);
+        if (position > ledger.stored_acked) {
+                ledger.stored_acked = position;
+                ledger.stored_rows -= MIN(taken.rows, ledger.stored_rows);
+                ledger.stored_points -= MIN(taken.points, ledger.stored_points);
+                spool_commit(s, &ledger);
+        }
+        store_acked(s->store, ledger.stored_acked);
 }
 
 void spool_advance(Spool *s) {

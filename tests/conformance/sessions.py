@@ -211,7 +211,8 @@ def deleted(w):
     daemon.wait_for_line(REFUSED, 20)
     w.equal(w.wire.seen(wire.CONNACK, False, mark)[-1].code, 0x86 if w.version == 5 else 5, 'code of CONNACK')
     if w.version == 5:
-        w.check(daemon.matching(r'device was deleted.*0x98'), 'lines: %s', daemon.lines)
+        # Paho knows of no DISCONNECT where it meets the close of the connection as it writes
+        w.check(daemon.matching(r'device was deleted.*0x98|closed without a word'), 'lines: %s', daemon.lines)
     line = daemon.mark()
     w.server.create_device(w.name)
     w.server.set_token(w.name, token)

@@ -464,6 +464,32 @@ static void test_acked_while_moving(void **state) {
         check_sum(w);
 }
 
+/* New rows are faster than the old ones, and are on the disk when they are acknowledged: more than can be remembered. */
+static void test_far_ahead(void **state) {
+        _cleanup_(world_freep) World *w = new_world(4 * MIB, true);
+        const unsigned old = 100, round = 12000, rounds = 4, kept = 32768;
+        unsigned next = old;
+        int first, last;
+
+        (void)state;
+        wait_opened(w);
+        put_rows(w, 0, old);
+        wait_moved(w);
+        for (unsigned i = 0; i < rounds; i++, next += round) {
+                put_rows(w, next, round);
+                spool_sent(w->spool, next + round);
+                wait_moved(w);
+                spool_ack(w->spool, next + 1, next + round);
+        }
+        assert_int_equal(spool_stats(w->spool).acked_points, kept);
+        assert_int_equal(drain(w, LANE_BACKLOG, &first, &last), old + rounds * round - kept);
+        assert_int_equal(first, 0);
+        assert_int_equal(last, next - 1);
+        assert_false(spool_has_backlog(w->spool));
+        assert_int_equal(spool_stats(w->spool).points, 0);
+        check_sum(w);
+}
+
 static void test_flush(void **state) {
         _cleanup_(world_freep) World *w = new_world(64 * KIB, true);
         int first, last;
@@ -692,6 +718,7 @@ int main(void) {
                 cmocka_unit_test(test_power_cut_after_power_cut),
                 cmocka_unit_test(test_partly_sent_then_crash),
                 cmocka_unit_test(test_acked_while_moving),
+                cmocka_unit_test(test_far_ahead),
                 cmocka_unit_test(test_flush),
                 cmocka_unit_test(test_lost_files_are_counted),
                 cmocka_unit_test(test_eras),
