@@ -22,7 +22,7 @@ _must_check_ int backlog_load(Backlog *b, StoreBlock *block, uint64_t position);
 bool backlog_find(const Backlog *b, uint64_t from, const RowSet *ahead, Record *ret, Era *ret_era);
 /* Row seq as it stands here. */
 bool backlog_get(const Backlog *b, uint64_t seq, Record *ret, Era *ret_era);
-/* Row seq is done with: true where it is the first one that was not, so that nothing but the new position has to be remembered. */
+/* Row seq is done with: true where it is the first one that was not, so that only the new position has to be remembered. */
 bool backlog_pass(Backlog *b, uint64_t seq);
 /* Passes rows at the front that are in `ahead`, and blocks that are through: the new position (at least `position`). */
 uint64_t backlog_advance(Backlog *b, uint64_t position, const RowSet *ahead);
