@@ -275,6 +275,25 @@ static const Setting *aliases(void *userdata) {
         return rpc ? setting_child(rpc, "aliases") : NULL;
 }
 
+/* By its full name; a short one may be of any instance that is just starting. */
+static const char *unready(void *userdata, const char *method) {
+        Instances *all = instances_of(userdata);
+
+        for (size_t i = 0; i < instances_n(all); i++) {
+                const Instance *instance = instances_at(all, i);
+                const char *name = instance_name(instance);
+                size_t n = strlen(name);
+                HostState s = instance_state(instance);
+
+                if (strncmp(method, name, n) == 0 && method[n] == '.')
+                        return s == HOST_RUNNING || s == HOST_ILL || s == HOST_WAITING ? NULL : name;
+        }
+        for (size_t i = 0; i < instances_n(all); i++)
+                if (instance_state(instances_at(all, i)) == HOST_OPENING)
+                        return instance_name(instances_at(all, i));
+        return NULL;
+}
+
 static int run_method(void *userdata, const Method *m, uint64_t token, const char *params) {
         const Device *d = userdata;
         Instance *i = instance_of(d, m->instance);
@@ -516,7 +535,7 @@ size_t device_shared_n(const Device *d, bool *ret_synced) {
 
 static int make_rpc(Device *d) {
         RpcParams p = { .loop = d->params.loop, .methods = d->methods, .aliases = aliases, .reply = reply, .run = run_method,
-                        .builtin = run_builtin, .now_ms = now_ms, .log = on_rpc_log, .userdata = d };
+                        .builtin = run_builtin, .unready = unready, .now_ms = now_ms, .log = on_rpc_log, .userdata = d };
         int file, r;
 
         if (asprintf(&d->rpc_path, "%s/rpc", d->params.runtime_dir) < 0) {

@@ -249,6 +249,16 @@ static bool is_expired(const Rpc *r, const Request *request) {
         return now > request->expires_ms;
 }
 
+static void refuse_unknown(Rpc *r, const Request *request, const char *name, uint64_t token, const char *text) {
+        const char *instance = r->params.unready(r->params.userdata, name);
+        _cleanup_(freep) char *unready = NULL;
+
+        if (instance && asprintf(&unready, "%s has not told its methods yet: agent.status says why", instance) < 0)
+                unready = NULL;
+        set_error(r, token, is_getter(request->method), instance ? "not_ready" : "unknown_method",
+                  unready ? unready : text ? text : "out of memory");
+}
+
 static void run_new(Rpc *r, const Request *request, uint64_t token) {
         const char *name = methods_alias(r->params.aliases(r->params.userdata), request->method);
         _cleanup_(freep) char *text = NULL;
@@ -268,10 +278,12 @@ static void run_new(Rpc *r, const Request *request, uint64_t token) {
                 run_method(r, request, m, token);
                 return;
         }
-        if (e == -ENOTUNIQ) /* widgets set without wanting an answer: else nobody would ever know */
-                r->params.log(r->params.userdata, text);
-        set_error(r, token, is_getter(request->method), e == -ENOTUNIQ ? "ambiguous" : "unknown_method",
-                  text ? text : "out of memory");
+        if (e != -ENOTUNIQ) {
+                refuse_unknown(r, request, name, token, text);
+                return;
+        }
+        r->params.log(r->params.userdata, text); /* widgets set without wanting an answer: else nobody would ever know */
+        set_error(r, token, is_getter(request->method), "ambiguous", text ? text : "out of memory");
 }
 
 void rpc_request(Rpc *r, uint32_t id, const char *json, size_t size) {

@@ -22,6 +22,8 @@ typedef struct RpcParams {
         /* A method of the daemon itself ("ping" of "agent.ping"): its reply, owned by the caller; NULL: *ret_code and *ret_text
          * say why not, and code NULL means that there is no such method. */
         char *(*builtin)(void *userdata, const char *name, const char *params, const char **ret_code, const char **ret_text);
+        /* An instance that the method may belong to and that has not told its methods yet; NULL: there is none. */
+        const char *(*unready)(void *userdata, const char *method);
         int64_t (*now_ms)(void *userdata); /* of the server's clock; 0: not known */
         void (*log)(void *userdata, const char *text); /* rate limited by the caller */
         void *userdata;

@@ -73,7 +73,7 @@ static void ack_live(Spool *s, uint64_t first, uint64_t last, RingLedger *ledger
 
 /* Mostly in order: then the position moves on, in the same step as the count. */
 static void ack_backlog(Spool *s, uint64_t first, uint64_t last, RingLedger *ledger) {
-        RowSetTaken passed = { 0 }, ahead;
+        RowSetTaken passed = { 0 };
         uint64_t position = 0;
         Record r;
         Era era;
@@ -90,12 +90,7 @@ static void ack_backlog(Spool *s, uint64_t first, uint64_t last, RingLedger *led
                 ledger->acked_points += points;
                 told_done(s, &r, ledger);
         }
-        if (position <= ledger->stored_acked)
-                return;
-        ahead = rowset_take(&s->ahead, 0, position);
-        ledger->stored_acked = position;
-        ledger->stored_rows -= MIN(passed.rows + ahead.rows, ledger->stored_rows);
-        ledger->stored_points -= MIN(passed.points + ahead.points, ledger->stored_points);
+        (void)spool_pass(s, position, passed, ledger);
 }
 
 /* Evicted, and yet it arrived. */

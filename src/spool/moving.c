@@ -225,16 +225,22 @@ static void on_opened(void *userdata, const StoreFound *found) {
         spool_tell_ready(s);
 }
 
+bool spool_pass(Spool *s, uint64_t position, RowSetTaken passed, RingLedger *ledger) {
+        RowSetTaken ahead = rowset_take(&s->ahead, 0, position);
+
+        if (position <= ledger->stored_acked)
+                return false;
+        ledger->stored_acked = position;
+        ledger->stored_rows -= MIN(passed.rows + ahead.rows, ledger->stored_rows);
+        ledger->stored_points -= MIN(passed.points + ahead.points, ledger->stored_points);
+        return true;
+}
+
 static void set_position(Spool *s, uint64_t position) {
         RingLedger ledger = *ring_ledger(s->ring);
-        RowSetTaken taken = rowset_take(&s->ahead, 0, position);
 
-        if (position > ledger.stored_acked) {
-                ledger.stored_acked = position;
-                ledger.stored_rows -= MIN(taken.rows, ledger.stored_rows);
-                ledger.stored_points -= MIN(taken.points, ledger.stored_points);
+        if (spool_pass(s, position, (RowSetTaken){ 0 }, &ledger))
                 spool_commit(s, &ledger);
-        }
         store_acked(s->store, ledger.stored_acked);
 }
 

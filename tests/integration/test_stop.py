@@ -57,6 +57,8 @@ def idle(case):
     daemon = start(case, config(COUNTER, url, token, telemetry='batch_interval = "100ms"; store_after = "1min";'))
     daemon.connected()
     wait_for(lambda: server.count('d')['stored'] >= 50, 30, 'values')
+    mirror = os.path.join(case.folder, 'state', 'shared.conf')
+    wait_for(lambda: os.path.exists(mirror), 10, 'the first mirror of the shared attributes')
     before = tree(os.path.join(case.folder, 'state'))
     counts = daemon.stop()
     settled(case, server, counts)

@@ -87,6 +87,10 @@ static char *on_builtin(void *userdata _unused_, const char *name, const char *p
         return NULL;
 }
 
+static const char *get_unready(void *userdata _unused_, const char *method) {
+        return strncmp(method, "late.", strlen("late.")) == 0 ? "late" : NULL;
+}
+
 static int64_t get_now_ms(void *userdata _unused_) {
         return test.now_ms;
 }
@@ -97,7 +101,7 @@ static void on_log(void *userdata _unused_, const char *text) {
 }
 
 static void begin(const char *path) {
-        RpcParams p = { test.loop, path, test.methods, get_aliases, on_reply, on_run, on_builtin, get_now_ms, on_log, NULL };
+        RpcParams p = { test.loop, path, test.methods, get_aliases, on_reply, on_run, on_builtin, get_unready, get_now_ms, on_log, NULL };
         int file = 1;
 
         assert_int_equal(rpc_new(&test.rpc, &p, &file), 0);
@@ -241,6 +245,16 @@ static void an_unknown_method_is_told(void **state _unused_) {
         assert_int_equal(test.n_log, 1); /* a widget that sets looks at no answer */
         assert_non_null(strstr(test.log, "io.pump.set, io.fan.set"));
         assert_int_equal(test.n_runs, 0);
+}
+
+static void an_instance_that_starts_is_not_unknown(void **state _unused_) {
+        call(1, "late.set", "1");
+        expect_error(1, 1, "not_ready");
+        assert_non_null(strstr(last_sent()->json, "late has not told its methods yet"));
+        call(2, "late.getValue", "null"); /* a widget's getter asks again */
+        assert_int_equal(test.n_sent, 1);
+        call(3, "later.set", "1");
+        expect_error(2, 3, "unknown_method");
 }
 
 static void add_alias(const char *name, const char *method) {
@@ -624,6 +638,7 @@ int main(void) {
                 TEST(params_are_unwrapped),
                 TEST(bad_requests_are_answered),
                 TEST(an_unknown_method_is_told),
+                TEST(an_instance_that_starts_is_not_unknown),
                 TEST(aliases_decide),
                 TEST(the_agent_has_methods_of_its_own),
                 TEST(the_deadline_ends_a_request),
