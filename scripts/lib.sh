@@ -32,14 +32,14 @@ tree_files() {
 }
 
 # A new Debian, made from the mirror of this machine's apt and the way it reaches it: make_debian SUITE FOLDER OPTION...
-# (the options are those of mmdebstrap).
+# (the options are those of mmdebstrap). As root. What it mounts in the folder goes with it, however it ends.
 make_debian() {
         local suite=$1 folder=$2 mirror f settings=(); shift 2
         mirror=$(sed -nE 's/^(URIs:|deb(-src)?( \[[^]]*\])?) +(https?:[^ ]*debian\/?)( .*)?$/\4/p' \
                 /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2>/dev/null | grep -v security | head -n 1 || true)
         [[ $mirror ]] || die "no Debian mirror in this machine's apt sources"
         for f in /etc/apt/apt.conf.d/*; do if grep -qiE 'Acquire::(http|https|Retries)' "$f"; then settings+=(--aptopt="$f"); fi; done
-        mmdebstrap --quiet ${settings[@]+"${settings[@]}"} "$@" "$suite" "$folder" "$mirror"
+        unshare --mount mmdebstrap --quiet ${settings[@]+"${settings[@]}"} "$@" "$suite" "$folder" "$mirror"
 }
 
 # kept NAME HOW...: prints the folder NAME of the cache, which "HOW... FOLDER" makes where it is not there or is a month old.

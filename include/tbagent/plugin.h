@@ -220,7 +220,10 @@ static inline int tbagent_state_get(struct tbagent_host *h, void *data, size_t s
 static inline int tbagent_fd_keep(struct tbagent_host *h, const char *name, int fd) { return h->services->fd_keep(h, name, fd); }
 static inline int tbagent_fd_take(struct tbagent_host *h, const char *name) { return h->services->fd_take(h, name); }
 
-/* From scan() only: one thing found, as a JSON object with "id", "what", and "config" (a stanza). */
+/* From scan() only: one thing found, as a JSON object of texts: "id" and "what" it is, for people. Where it can be used,
+ * "config" as the file would have it ("NAME = { ... };"), and with that, if need be: "group", the map option that it goes
+ * into; "instance", its name where there are several; "options", what that needs besides ("bus = 1;");
+ * "commented": true (no text) where a person has to decide. Why something could not be looked at is a warning of the log. */
 static inline int tbagent_found(struct tbagent_host *h, const char *json_object) { return h->services->found(h, json_object); }
 
 /* TBAGENT_PLUGIN(.name = "x", .summary = "...", .open = x_open, ...); */

@@ -2,35 +2,43 @@
 /*
  * The plugin `onewire`: temperature probes on a 1-Wire bus, through the kernel's w1 driver.
  *
- * Each sample lists the bus and reads the probes one after the other, 0.75 s each; that is what a process of its
- * own is for, and the limit of the call is raised by the number of probes. With `sensors` the probes named there
- * are read, one that is missing is bad until it is back, and others on the bus are mentioned once. Without, every
- * thermometer found is read as w1_ID and stays expected from then on. So plugging and unplugging needs no restart.
+ * A sample goes from bus to bus. Where there is more than one probe to read, all of them convert at once, if the kernel and
+ * the rights allow it, and are then read without waiting; otherwise one after the other, 0.75 s each. That is what a process
+ * of its own is for, and the limit of the call is raised by the number of probes.
+ *
+ * With `sensors` the probes named there are read, one that is missing is bad until it is back, and others on the bus are
+ * mentioned once. Without, every thermometer found is read as w1_ID and stays expected from then on. So plugging and
+ * unplugging needs no restart.
  *
  * Per probe, failures are reported with the key, the reason in words (KEY_ok = false); the sample as a whole fails
  * only when no probe gave a value. A missing bus is -ENODEV: the host asks again until there is one.
  */
-#include <dirent.h>
 #include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <tbagent/plugin.h>
 
+#include "bus.h"
 #include "probe.h"
 
-#define PROBES_MAX 256
-#define READ_USEC  2000000ull /* a read is given so long, conversion and a slow bus */
-#define BUS_HINT   "no 1-Wire bus: add dtoverlay=w1-gpio to /boot/firmware/config.txt and reboot"
+#define READ_USEC 2000000ull /* a read is given so long, conversion and a slow bus */
+#define BUS_HINT  "no 1-Wire bus: add dtoverlay=w1-gpio to /boot/firmware/config.txt and reboot"
+#define RULE_HINT "the package's udev rule gives them to the group gpio: udevadm trigger --subsystem-match=w1 --action=add"
 
 typedef struct Sensor {
         Probe probe;
-        const char *key; /* borrowed from the options; NULL: on the bus, but not to be read */
+        const struct tbagent_node *node; /* its options; NULL: it has none of its own */
+        const char *key;                 /* borrowed from the options; NULL: on the bus, but not to be read */
         char own_key[ID_SIZE + 4];
+        int master;   /* of the running sample: the bus that it is on, -1: not to be read */
         bool only;    /* id = "only": the one probe of the bus */
         bool invalid; /* what the configuration says is no id; the other sensors go on */
-        bool denied_told;
+        bool denied_told, resolution_told;
 } Sensor;
 
 typedef struct Onewire {
@@ -38,20 +46,19 @@ typedef struct Onewire {
         unsigned retries;
         bool named; /* there are `sensors` */
         bool only;  /* one of them with id = "only" */
-        bool empty_told;
+        bool empty_told, foreign_told, refused_told;
+        unsigned denied;             /* common conversions that lacked the rights, one after the other */
         Sensor *sensors[PROBES_MAX]; /* one stays where it is: own_key is lent out */
         size_t n_sensors;
+        size_t n_read, n_good; /* of the running sample */
+        int first_error;
 } Onewire;
-
-typedef struct Bus {
-        Id ids[PROBES_MAX]; /* sorted */
-        size_t n;
-        bool floating; /* there are ids 00-...: what the kernel finds on a data line without its pull-up */
-} Bus;
 
 static const struct tbagent_option sensor_options[] = {
         {"id", TBAGENT_STRING, TBAGENT_REQUIRED, NULL, 0, 0, NULL, NULL,
          "such as 28-0316a2795eff; only: the one probe of the bus", NULL},
+        {"resolution", TBAGENT_INT, TBAGENT_RUNTIME, NULL, 9, 12, NULL, "bits",
+         "of this probe; unset: as for all of the instance", NULL},
         {NULL, 0, 0, NULL, 0, 0, NULL, NULL, NULL, NULL},
 };
 
@@ -60,44 +67,28 @@ static const struct tbagent_option options[] = {
          sensor_options},
         {"retries", TBAGENT_INT, TBAGENT_RUNTIME, "2", 0, 10, NULL, NULL, "how often a failed read is repeated before it counts",
          NULL},
+        {"resolution", TBAGENT_INT, TBAGENT_RUNTIME, NULL, 9, 12, NULL, "bits",
+         "9: steps of 0.5 degrees in 0.1 s, 12: of 0.0625 in 0.75 s; unset: what each probe has", NULL},
         {"path", TBAGENT_STRING, 0, "/sys/bus/w1/devices", 0, 0, NULL, NULL, "where the kernel shows the bus", NULL},
         {NULL, 0, 0, NULL, 0, 0, NULL, NULL, NULL, NULL},
 };
 
-static int id_compare(const void *a, const void *b) {
-        return strcmp(((const Id *)a)->text, ((const Id *)b)->text);
-}
+__attribute__((format(printf, 3, 4))) static void say(struct tbagent_host *host, int level, const char *format, ...) {
+        va_list arguments;
+        char text[600];
 
-/* The devices on all buses. 0; -ENODEV: there is no bus (or none any more); -errno. */
-static int bus_list(const char *path, Bus *ret) {
-        bool master = false;
-        struct dirent *e;
-        DIR *d;
-
-        d = opendir(path);
-        if (!d)
-                return errno == ENOENT ? -ENODEV : -errno;
-        ret->n = 0;
-        ret->floating = false;
-        while ((e = readdir(d))) {
-                if (strncmp(e->d_name, "w1_bus_master", strlen("w1_bus_master")) == 0)
-                        master = true;
-                else if (strncmp(e->d_name, "00-", 3) == 0)
-                        ret->floating = true;
-                else if (ret->n < PROBES_MAX && id_parse(e->d_name, &ret->ids[ret->n]))
-                        ret->n++;
-        }
-        closedir(d);
-        qsort(ret->ids, ret->n, sizeof(Id), id_compare);
-        return master ? 0 : -ENODEV;
+        va_start(arguments, format);
+        vsnprintf(text, sizeof(text), format, arguments);
+        va_end(arguments);
+        tbagent_log(host, level, text);
 }
 
 /* Said at each call that fails for it: the host makes it the reason and logs it once. */
 static int bus_missing(struct tbagent_host *host, const char *path, int error) {
-        char text[512];
-
-        snprintf(text, sizeof(text), "%s: %s", path, strerrordesc_np(-error));
-        tbagent_log(host, TBAGENT_WARNING, error == -ENODEV ? BUS_HINT : text);
+        if (error == -ENODEV)
+                tbagent_log(host, TBAGENT_WARNING, BUS_HINT);
+        else
+                say(host, TBAGENT_WARNING, "%s: %s", path, strerrordesc_np(-error));
         return error;
 }
 
@@ -109,7 +100,7 @@ static Sensor *sensor_add(Onewire *o, const Id *id) {
         s = calloc(1, sizeof(*s));
         if (!s)
                 return NULL;
-        s->probe.id = *id;
+        s->probe = (Probe){.id = *id, .suspect = true};
         o->sensors[o->n_sensors++] = s;
         return s;
 }
@@ -125,24 +116,22 @@ static Sensor *sensor_find(Onewire *o, const Id *id) {
 static void device_appeared(struct tbagent_host *host, Onewire *o, const Id *id) {
         Sensor *s = sensor_add(o, id);
         const char *name;
-        char text[160];
 
         if (!s)
                 return;
         name = s->probe.id.text;
         if (!id_thermometer(id))
-                snprintf(text, sizeof(text), "%s on the bus is no thermometer that this plugin reads", name);
+                say(host, TBAGENT_INFO, "%s on the bus is no thermometer that this plugin reads", name);
         else if (o->only)
                 return; /* meant by id = "only" */
         else if (o->named)
-                snprintf(text, sizeof(text), "%s on the bus is not used; to read it add to sensors: NAME = { id = \"%s\"; };",
-                         name, name);
+                say(host, TBAGENT_INFO, "%s on the bus is not used; to read it add to sensors: NAME = { id = \"%s\"; };", name,
+                    name);
         else {
                 snprintf(s->own_key, sizeof(s->own_key), "w1_%s", name);
                 s->key = s->own_key;
-                snprintf(text, sizeof(text), "found %s, read as %s", name, s->key);
+                say(host, TBAGENT_INFO, "found %s, read as %s", name, s->key);
         }
-        tbagent_log(host, TBAGENT_INFO, text);
 }
 
 /* Gives a sensor with id = "only" the id of the one probe there is. */
@@ -151,13 +140,14 @@ static int only_resolve(Sensor *s, const Bus *bus, char why[static WHY_SIZE]) {
         size_t n_found = 0;
 
         for (size_t i = 0; i < bus->n; i++)
-                if (id_thermometer(&bus->ids[i])) {
-                        found = &bus->ids[i];
+                if (id_thermometer(&bus->devices[i].id)) {
+                        found = &bus->devices[i].id;
                         n_found++;
                 }
         if (n_found == 1) {
                 if (strcmp(s->probe.id.text, found->text) != 0)
-                        s->probe = (Probe){.id = *found}; /* what another probe showed says nothing about this one */
+                        s->probe = (Probe){.id = *found,
+                                           .suspect = true}; /* what another probe showed says nothing about this one */
                 return 0;
         }
         if (n_found == 0)
@@ -167,41 +157,119 @@ static int only_resolve(Sensor *s, const Bus *bus, char why[static WHY_SIZE]) {
         return -ENODEV;
 }
 
-static void denied_tell(struct tbagent_host *host, const Onewire *o, Sensor *s) {
-        char text[600];
-
+static void denied_tell(struct tbagent_host *host, Sensor *s, const char *dir) {
         if (s->denied_told)
                 return;
         s->denied_told = true;
-        snprintf(text, sizeof(text),
-                 "%s: may not read %s/%s/temperature; look who may: ls -lL %s/%s/, then: chmod a+r that file "
-                 "(a udev rule makes it last)",
-                 s->key, o->path, s->probe.id.text, o->path, s->probe.id.text);
-        tbagent_log(host, TBAGENT_WARNING, text);
+        say(host, TBAGENT_WARNING,
+            "%s: may not read %s/%s/w1_slave; look who may: ls -lL %s/%s/, then: chmod a+r that file (a udev rule makes it last)",
+            s->key, dir, s->probe.id.text, dir, s->probe.id.text);
 }
 
-static int sensor_sample(struct tbagent_host *host, Onewire *o, Sensor *s, const Bus *bus) {
+static void sensor_failed(struct tbagent_host *host, Onewire *o, Sensor *s, int error, const char *why) {
+        tbagent_emit_bad(host, s->key, why);
+        o->n_read++;
+        if (o->first_error == 0)
+                o->first_error = error;
+}
+
+/* 0: any will do. */
+static int wanted_resolution(struct tbagent_host *host, const struct tbagent_node *node) {
+        return node && tbagent_is_set(host, node, "resolution") ? (int)tbagent_int(host, node, "resolution") : 0;
+}
+
+static void resolution_tell(struct tbagent_host *host, Sensor *s, const char *dir, int bits, int error) {
+        if (s->resolution_told)
+                return;
+        s->resolution_told = true;
+        if (error == -EACCES)
+                say(host, TBAGENT_WARNING, "%s: may not set its resolution, no rights to write %s/%s/resolution; " RULE_HINT,
+                    s->key, dir, s->probe.id.text);
+        else
+                say(host, TBAGENT_WARNING, "%s: %s does not take a resolution of %d bits%s", s->key, s->probe.id.text, bits,
+                    error == -EINVAL ? "" : "; it is tried again");
+}
+
+/* Looks at its resolution, at first and whenever it may have lost it; sets it where one is wanted. */
+static void sensor_check(struct tbagent_host *host, Sensor *s, const char *dir) {
+        int own = wanted_resolution(host, s->node), bits = own ? own : wanted_resolution(host, tbagent_options(host)), r;
+
+        if (!s->probe.suspect)
+                return;
+        r = probe_resolution(&s->probe, dir, bits);
+        if (r == 0)
+                s->resolution_told = false;
+        /* What is meant for all is not meant for one that has no choice. */
+        else if (bits != 0 && r != -ENODEV && (own != 0 || r != -EINVAL))
+                resolution_tell(host, s, dir, bits, r);
+}
+
+static void sensor_sample(struct tbagent_host *host, Onewire *o, Sensor *s, const char *dir) {
         int64_t millidegrees = 0;
         char why[WHY_SIZE];
-        int r = 0;
+        int r;
 
-        if (s->invalid) {
-                tbagent_emit_bad(host, s->key, "its id is no id of a thermometer");
-                return -EINVAL;
-        }
-        if (s->only)
-                r = only_resolve(s, bus, why);
-        if (r == 0)
-                r = probe_read(&s->probe, o->path, o->retries, &millidegrees, why);
+        r = probe_read(&s->probe, dir, o->retries, &millidegrees, why);
         if (r < 0) {
-                tbagent_emit_bad(host, s->key, why);
+                sensor_failed(host, o, s, r, why);
                 if (r == -EACCES)
-                        denied_tell(host, o, s);
-                return r;
+                        denied_tell(host, s, dir);
+                return;
         }
         s->denied_told = false;
+        o->n_read++;
+        o->n_good++;
         tbagent_emit_double(host, s->key, (double)millidegrees / 1000);
-        return 0;
+}
+
+/* Why probes are read one by one; once. A rule may not have run yet where a probe is new, so rights are missed twice first. */
+static void convert_tell(struct tbagent_host *host, Onewire *o, const char *dir, int error) {
+        if (error == -EACCES && ++o->denied == 2)
+                say(host, TBAGENT_WARNING,
+                    "reading the probes one by one: no rights to start a common conversion, %s/therm_bulk_read; " RULE_HINT, dir);
+        if (error == 0)
+                o->denied = 0;
+        if (error == 0 || error == -EACCES || error == -ENOENT || o->refused_told)
+                return; /* not there: the kernel has it for one bus only */
+        o->refused_told = true;
+        say(host, TBAGENT_INFO, "reading the probes one by one: the kernel did not start a common conversion on %s", dir);
+}
+
+/* All probes of a bus at once, if there are some, and the bus has nothing else on it. */
+static void master_prepare(struct tbagent_host *host, Onewire *o, const Master *master, const char *dir, size_t n_sensors) {
+        if (n_sensors < 2)
+                return;
+        if (master->foreign.text[0] == 0) {
+                convert_tell(host, o, dir, master_convert(dir));
+                return;
+        }
+        if (!o->foreign_told)
+                say(host, TBAGENT_INFO,
+                    "reading the probes one by one: with %s on the bus the kernel cannot have them convert at once",
+                    master->foreign.text);
+        o->foreign_told = true;
+}
+
+static void master_sample(struct tbagent_host *host, Onewire *o, const Bus *bus, size_t master) {
+        Sensor *here[PROBES_MAX];
+        char dir[PATH_MAX];
+        size_t n = 0;
+        int lock;
+
+        for (size_t i = 0; i < o->n_sensors; i++)
+                if (o->sensors[i]->master == (int)master)
+                        here[n++] = o->sensors[i];
+        if (n == 0)
+                return;
+        snprintf(dir, sizeof(dir), "%s/%s", o->path, bus->masters[master].name);
+        lock = master_lock(dir);
+        for (size_t i = 0; i < n; i++)
+                sensor_check(host, here[i], dir);
+        master_prepare(host, o, &bus->masters[master], dir, n);
+        for (size_t i = 0; i < n; i++)
+                sensor_sample(host, o, here[i], dir);
+        if (lock >= 0)
+                close(lock);
 }
 
 static void nothing_tell(struct tbagent_host *host, Onewire *o, const Bus *bus) {
@@ -214,39 +282,65 @@ static void nothing_tell(struct tbagent_host *host, Onewire *o, const Bus *bus) 
                             "the bus has ids 00-...: its data line lacks the pull-up of 4.7 kOhm to 3.3 V");
 }
 
+/* Where a sensor is, and which one is meant by "only". */
+static int sensor_resolve(Sensor *s, const Bus *bus, char why[static WHY_SIZE]) {
+        int r;
+
+        if (s->invalid) {
+                snprintf(why, WHY_SIZE, "its id is no id of a thermometer");
+                return -EINVAL;
+        }
+        r = s->only ? only_resolve(s, bus, why) : 0;
+        if (r < 0)
+                return r;
+        r = bus_find(bus, &s->probe.id);
+        if (r < 0) {
+                s->probe.suspect = true;
+                snprintf(why, WHY_SIZE, "%s is not on the bus", s->probe.id.text);
+        }
+        return r;
+}
+
+static void sensors_resolve(struct tbagent_host *host, Onewire *o, const Bus *bus) {
+        char why[WHY_SIZE];
+
+        for (size_t i = 0; i < o->n_sensors; i++) {
+                Sensor *s = o->sensors[i];
+
+                s->master = s->key ? sensor_resolve(s, bus, why) : -1;
+                if (s->key && s->master < 0)
+                        sensor_failed(host, o, s, s->master, why);
+        }
+}
+
 static int onewire_sample(struct tbagent_host *host, void *state) {
-        size_t n_read = 0, n_good = 0;
         Onewire *o = state;
-        int r, first = 0;
         Bus bus;
+        int r;
 
         r = bus_list(o->path, &bus);
         if (r < 0)
                 return bus_missing(host, o->path, r);
         for (size_t i = 0; i < bus.n; i++)
-                if (!sensor_find(o, &bus.ids[i]))
-                        device_appeared(host, o, &bus.ids[i]);
+                if (!sensor_find(o, &bus.devices[i].id))
+                        device_appeared(host, o, &bus.devices[i].id);
         o->retries = (unsigned)tbagent_int(host, tbagent_options(host), "retries");
-        tbagent_timeout(host, READ_USEC * (o->retries + 2) * (o->n_sensors + 1));
-        for (size_t i = 0; i < o->n_sensors; i++) {
-                if (!o->sensors[i]->key)
-                        continue;
-                n_read++;
-                r = sensor_sample(host, o, o->sensors[i], &bus);
-                if (r == 0)
-                        n_good++;
-                else if (first == 0)
-                        first = r;
-        }
-        if (n_read == 0) {
+        o->n_read = o->n_good = 0;
+        o->first_error = 0;
+        /* Twice: another instance may hold the bus as long. */
+        tbagent_timeout(host, READ_USEC * (o->retries + 2) * (o->n_sensors + 1) * 2);
+        sensors_resolve(host, o, &bus);
+        for (size_t i = 0; i < bus.n_masters; i++)
+                master_sample(host, o, &bus, i);
+        if (o->n_read == 0) {
                 nothing_tell(host, o, &bus);
                 return -EAGAIN;
         }
         o->empty_told = false;
-        if (n_good > 0)
+        if (o->n_good > 0)
                 return 0;
-        tbagent_log(host, TBAGENT_WARNING, n_read == 1 ? "its probe gives no reading" : "none of its probes gives a reading");
-        return first == -ENODEV ? -EIO : first; /* a probe that is missing is no missing bus */
+        tbagent_log(host, TBAGENT_WARNING, o->n_read == 1 ? "its probe gives no reading" : "none of its probes gives a reading");
+        return o->first_error == -ENODEV ? -EIO : o->first_error; /* a probe that is missing is no missing bus */
 }
 
 static void onewire_close(struct tbagent_host *host, void *state) {
@@ -260,24 +354,21 @@ static void onewire_close(struct tbagent_host *host, void *state) {
 
 static int sensor_configure(struct tbagent_host *host, Onewire *o, const struct tbagent_node *node) {
         const char *key = tbagent_name(host, node), *id = tbagent_string(host, node, "id", 0);
-        char text[512];
         bool only = strcmp(id, "only") == 0;
         Sensor *s;
 
         s = sensor_add(o, &(Id){""});
         if (!s)
                 return -ENOMEM;
+        s->node = node;
         s->key = key;
         s->only = only;
         s->invalid = !only && (!id_parse(id, &s->probe.id) || !id_thermometer(&s->probe.id));
         o->named = true;
         o->only |= only;
-        if (s->invalid) {
-                snprintf(text, sizeof(text),
-                         "%s: id = \"%s\" is no id of a thermometer; write one such as 28-0316a2795eff (see ls %s)", key, id,
-                         o->path);
-                tbagent_log(host, TBAGENT_ERROR, text);
-        }
+        if (s->invalid)
+                say(host, TBAGENT_ERROR,
+                    "%s: id = \"%s\" is no id of a thermometer; write one such as 28-0316a2795eff (see ls %s)", key, id, o->path);
         return 0;
 }
 
@@ -304,18 +395,63 @@ static int onewire_open(struct tbagent_host *host, void **ret_state) {
         return 0;
 }
 
-/* Nothing to do: retries is read at each sample. */
+/* retries is read at each sample, resolution where a probe is to be looked at. */
 static int onewire_setting(struct tbagent_host *host, void *state, const char *path) {
+        Onewire *o = state;
+
         (void)host;
-        (void)state;
         (void)path;
+        for (size_t i = 0; i < o->n_sensors; i++)
+                o->sensors[i]->probe.suspect = true;
         return 0;
+}
+
+static void scan_probe(struct tbagent_host *host, const char *dir, const Id *id) {
+        char text[512], reading[WHY_SIZE + 32], why[WHY_SIZE];
+        Probe p = {.id = *id};
+        int64_t millidegrees;
+
+        if (probe_read(&p, dir, 1, &millidegrees, why) == 0)
+                snprintf(reading, sizeof(reading), "%.3f degrees Celsius", (double)millidegrees / 1000);
+        else
+                snprintf(reading, sizeof(reading), "no reading: %s", why);
+        snprintf(text, sizeof(text),
+                 "{\"id\":\"%s\",\"what\":\"%s thermometer, %s\",\"family\":\"%.2s\",\"group\":\"sensors\","
+                 "\"config\":\"w1_%s = { id = \\\"%s\\\"; };\"}",
+                 id->text, id_thermometer(id), reading, id->text, id->text, id->text);
+        tbagent_found(host, text);
+}
+
+static void scan_device(struct tbagent_host *host, const char *dir, const Id *id) {
+        char text[200];
+
+        if (id_thermometer(id)) {
+                scan_probe(host, dir, id);
+                return;
+        }
+        snprintf(text, sizeof(text), "{\"id\":\"%s\",\"what\":\"no thermometer that this plugin reads, family %.2s\"}", id->text,
+                 id->text);
+        tbagent_found(host, text);
+}
+
+/* As in a sample, and not in the middle of one of another process. */
+static void scan_master(struct tbagent_host *host, const char *path, const Bus *bus, size_t master) {
+        char dir[PATH_MAX];
+        int lock;
+
+        snprintf(dir, sizeof(dir), "%s/%s", path, bus->masters[master].name);
+        lock = master_lock(dir);
+        if (bus->masters[master].foreign.text[0] == 0)
+                (void)master_convert(dir); /* else each converts by itself */
+        for (size_t i = 0; i < bus->n; i++)
+                if (bus->devices[i].master == master)
+                        scan_device(host, dir, &bus->devices[i].id);
+        if (lock >= 0)
+                close(lock);
 }
 
 static int onewire_scan(struct tbagent_host *host) {
         const char *path = tbagent_string(host, tbagent_options(host), "path", 0);
-        char text[512], reading[WHY_SIZE + 32], why[WHY_SIZE];
-        int64_t millidegrees;
         Bus bus;
         int r;
 
@@ -323,22 +459,8 @@ static int onewire_scan(struct tbagent_host *host) {
         if (r < 0)
                 return bus_missing(host, path, r);
         tbagent_timeout(host, READ_USEC * 3 * (bus.n + 1));
-        for (size_t i = 0; i < bus.n; i++) {
-                const char *name = id_thermometer(&bus.ids[i]);
-                Probe p = {.id = bus.ids[i]};
-
-                if (!name)
-                        continue;
-                if (probe_read(&p, path, 1, &millidegrees, why) == 0)
-                        snprintf(reading, sizeof(reading), "%.3f degrees Celsius", (double)millidegrees / 1000);
-                else
-                        snprintf(reading, sizeof(reading), "no reading: %s", why);
-                snprintf(text, sizeof(text),
-                         "{\"id\":\"%s\",\"what\":\"%s thermometer, %s\",\"family\":\"%.2s\",\"group\":\"sensors\","
-                         "\"config\":\"w1_%s = { id = \\\"%s\\\"; };\"}",
-                         p.id.text, name, reading, p.id.text, p.id.text, p.id.text);
-                tbagent_found(host, text);
-        }
+        for (size_t i = 0; i < bus.n_masters; i++)
+                scan_master(host, path, &bus, i);
         return 0;
 }
 

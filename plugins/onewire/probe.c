@@ -2,28 +2,41 @@
 /*
  * Reading a probe through sysfs, and what must not be taken for a temperature.
  *
- * The file `temperature` has thousandths of a degree; kernels before 5.8 only have `w1_slave` with the raw bytes,
- * the checksum's verdict and t=. Opening starts a conversion, so a read takes up to 0.75 s.
+ * The file w1_slave has the nine bytes of the probe's memory, the verdict on their checksum, and the temperature that the
+ * kernel makes of them. (Its file `temperature` has that alone, and so cannot tell what follows.) Opening starts a
+ * conversion, so a read takes up to 0.75 s; after a common conversion of the bus it takes no time.
  *
  * - An empty read is a failed read: the kernel answers end-of-file without an error when the probe is gone or its
- *   checksum was wrong, in both files.
- * - 85.000 is what a DS18B20 holds after power-on, before its first conversion, and so what a brown-out or a weak
- *   supply gives. It is read once more, which converts anew. When it stays, it is believed only near the reading
- *   before (a boiler that passes 85 degrees comes from 84.9), never as the first one.
+ *   checksum was wrong.
+ * - Nine zeros are what a data line shows that something pulls down, and their checksum is right: not 0 degrees.
+ * - 85.000 is what a probe holds after power-on, before its first conversion, and so what a brown-out or a weak supply
+ *   gives. A DS18B20 that has converted to 85 degrees says so in byte 6 and is believed. Otherwise it is read once more,
+ *   which converts anew; when it stays it is believed only near the reading before (a boiler that passes 85 degrees comes
+ *   from 84.9), never as the first one. A DS18S20, and copies of a DS18B20, cannot say it.
+ * - A MAX31850 gives a number for a thermocouple that is torn off, too, and says so in other bits.
  * - A number outside the chip's range is noise that passed the checksum.
+ *
+ * A probe that lost its supply also lost the resolution that was set, while the kernel still waits as long as the old one
+ * takes: too short, for ever, and each reading would be the one before. So after every failure, and 85 degrees, it is
+ * looked at (`suspect`).
  */
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "attribute.h"
 #include "probe.h"
 
 #define POWER_ON      85000
 #define POWER_ON_NEAR 10000
+#define MEMORY_SIZE   9 /* the last one is the checksum */
+#define CONFIG        4 /* bytes of it */
+#define RESERVED      6
+#define AFTER_RESET   0x0c
+#define COUPLE        0x80 /* of CONFIG: it is a MAX31850 */
 
 typedef struct Family {
         char code[3];
@@ -63,90 +76,107 @@ bool id_parse(const char *text, Id *ret) {
         return true;
 }
 
-/* A sysfs attribute as text: its size, or -errno. */
-static int attribute_read(const char *dir, const char *id, const char *name, char *text, size_t size) {
-        char path[512];
-        ssize_t n;
-        int fd;
-
-        if ((size_t)snprintf(path, sizeof(path), "%s/%s/%s", dir, id, name) >= sizeof(path))
-                return -ENAMETOOLONG;
-        fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0)
-                return -errno;
-        do
-                n = read(fd, text, size - 1);
-        while (n < 0 && errno == EINTR);
-        if (n < 0)
-                n = -errno;
-        close(fd);
-        text[n > 0 ? n : 0] = 0;
-        return (int)n;
-}
-
-static int temperature_parse(const char *text, int64_t *ret) {
-        char *end;
-        long long n;
-
-        errno = 0;
-        n = strtoll(text, &end, 10);
-        if (errno != 0 || end == text || (*end != '\n' && *end != 0))
-                return -EBADMSG;
-        *ret = n;
-        return 0;
-}
-
 /* "50 05 4b 46 7f ff 0c 10 1c : crc=1c YES\n50 05 4b 46 7f ff 0c 10 1c t=85000\n" */
-static int slave_parse(const char *text, int64_t *ret) {
+static int slave_parse(const char *text, uint8_t memory[static MEMORY_SIZE], int64_t *ret) {
         const char *line = strchr(text, '\n'), *number;
+        unsigned b[MEMORY_SIZE];
+        char *end;
 
-        if (!line || line - text < 3)
+        if (!line || line - text < 3 ||
+            sscanf(text, "%2x %2x %2x %2x %2x %2x %2x %2x %2x", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &b[6], &b[7], &b[8]) !=
+                    MEMORY_SIZE)
                 return -EBADMSG;
         if (memcmp(line - 3, "YES", 3) != 0)
                 return -EIO;
         number = strstr(line, "t=");
-        return number ? temperature_parse(number + 2, ret) : -EBADMSG;
+        if (!number)
+                return -EBADMSG;
+        errno = 0;
+        *ret = strtoll(number + 2, &end, 10);
+        if (errno != 0 || end == number + 2 || (*end != '\n' && *end != 0))
+                return -EBADMSG;
+        for (size_t i = 0; i < MEMORY_SIZE; i++)
+                memory[i] = (uint8_t)b[i];
+        return 0;
 }
 
-static int read_once(const Probe *p, const char *dir, int64_t *ret, char why[static WHY_SIZE]) {
+static bool all_zero(const uint8_t memory[static MEMORY_SIZE]) {
+        for (size_t i = 0; i < MEMORY_SIZE; i++)
+                if (memory[i] != 0)
+                        return false;
+        return true;
+}
+
+static bool is_max31850(const Id *id, const uint8_t memory[static MEMORY_SIZE]) {
+        return strncmp(id->text, "3b", 2) == 0 && memory[CONFIG] & COUPLE;
+}
+
+/* What a MAX31850 says of its thermocouple; NULL: it is well. */
+static const char *couple_fault(const Id *id, const uint8_t memory[static MEMORY_SIZE]) {
+        if (!is_max31850(id, memory) || !(memory[0] & 1))
+                return NULL;
+        if (memory[2] & 1)
+                return "its thermocouple is not connected";
+        return memory[2] & 2 ? "its thermocouple touches ground" : "its thermocouple touches the supply";
+}
+
+/* The nine bytes and what they mean, or an error with its reason. */
+static int judge(const Probe *p, const char *text, uint8_t memory[static MEMORY_SIZE], int64_t *ret, char why[static WHY_SIZE]) {
         const Family *family = family_find(&p->id);
-        const char *file = "temperature";
-        int64_t n = 0;
-        char text[256];
+        const char *id = p->id.text, *fault;
         int r;
 
-        r = attribute_read(dir, p->id.text, file, text, sizeof(text));
-        if (r == -ENOENT) {
-                file = "w1_slave";
-                r = attribute_read(dir, p->id.text, file, text, sizeof(text));
+        r = slave_parse(text, memory, ret);
+        if (r < 0) {
+                snprintf(why, WHY_SIZE, r == -EIO ? "%s: wrong checksum" : "%s: the kernel wrote no temperature", id);
+                return r;
         }
+        if (all_zero(memory)) {
+                snprintf(why, WHY_SIZE, "%s: only zeros: something pulls the data line down", id);
+                return -EIO;
+        }
+        fault = couple_fault(&p->id, memory);
+        if (fault) {
+                snprintf(why, WHY_SIZE, "%s: %s", id, fault);
+                return -EIO;
+        }
+        if (family && (*ret < family->min || *ret > family->max)) {
+                snprintf(why, WHY_SIZE, "%s: %.3f degrees are outside what a %s measures", id, (double)*ret / 1000, family->name);
+                return -ERANGE;
+        }
+        return 0;
+}
+
+/* power_on: it may be what the probe shows after power-on. */
+static int read_once(const Probe *p, const char *dir, int64_t *ret, bool *ret_power_on, char why[static WHY_SIZE]) {
+        uint8_t memory[MEMORY_SIZE] = {0};
+        char folder[PATH_MAX], text[256];
+        int64_t n = 0;
+        int r;
+
+        snprintf(folder, sizeof(folder), "%s/%s", dir, p->id.text);
+        r = attribute_read(folder, "w1_slave", text, sizeof(text));
         if (r == -ENOENT || r == -ENODEV) {
                 snprintf(why, WHY_SIZE, "%s is not on the bus", p->id.text);
                 return -ENODEV;
         }
         if (r == -EACCES || r == -EPERM) {
-                snprintf(why, WHY_SIZE, "%s/%s: permission denied", p->id.text, file);
+                snprintf(why, WHY_SIZE, "%s/w1_slave: permission denied", p->id.text);
                 return -EACCES;
         }
         if (r < 0) {
-                snprintf(why, WHY_SIZE, "%s/%s: %s", p->id.text, file, strerrordesc_np(-r));
+                snprintf(why, WHY_SIZE, "%s/w1_slave: %s", p->id.text, strerrordesc_np(-r));
                 return -EIO;
         }
         if (r == 0) {
                 snprintf(why, WHY_SIZE, "%s does not answer, or its checksum was wrong (empty read)", p->id.text);
                 return -EIO;
         }
-        r = *file == 't' ? temperature_parse(text, &n) : slave_parse(text, &n);
-        if (r < 0) {
-                snprintf(why, WHY_SIZE, r == -EIO ? "%s: wrong checksum" : "%s: the kernel wrote no temperature", p->id.text);
+        r = judge(p, text, memory, &n, why);
+        if (r < 0)
                 return r;
-        }
-        if (family && (n < family->min || n > family->max)) {
-                snprintf(why, WHY_SIZE, "%s: %.3f degrees are outside what a %s measures", p->id.text, (double)n / 1000,
-                         family->name);
-                return -ERANGE;
-        }
         *ret = n;
+        *ret_power_on = n == POWER_ON && memory[RESERVED] == AFTER_RESET && !is_max31850(&p->id, memory);
         return 0;
 }
 
@@ -155,13 +185,15 @@ static bool power_on_believable(const Probe *p) {
 }
 
 int probe_read(Probe *p, const char *dir, unsigned retries, int64_t *ret_millidegrees, char why[static WHY_SIZE]) {
-        bool power_on_seen = false;
+        bool power_on = false, power_on_seen = false;
         int64_t n = 0;
         int r;
 
         for (unsigned attempt = 0;; attempt++) {
-                r = read_once(p, dir, &n, why);
-                if (r == 0 && n == POWER_ON && !power_on_seen) {
+                r = read_once(p, dir, &n, &power_on, why);
+                if (r < 0 || power_on)
+                        p->suspect = true;
+                if (r == 0 && power_on && !power_on_seen) {
                         power_on_seen = true; /* once more, retries or not */
                         attempt--;
                         continue;
@@ -169,7 +201,7 @@ int probe_read(Probe *p, const char *dir, unsigned retries, int64_t *ret_millide
                 if (r == 0 || r == -ENODEV || r == -EACCES || attempt >= retries)
                         break;
         }
-        if (r == 0 && n == POWER_ON && !power_on_believable(p)) {
+        if (r == 0 && power_on && !power_on_believable(p)) {
                 snprintf(why, WHY_SIZE, "%s: 85 degrees is what it shows after power-on; not believed %s", p->id.text,
                          p->has_last ? "so far from the reading before" : "as the first reading");
                 return -ERANGE;
@@ -180,4 +212,46 @@ int probe_read(Probe *p, const char *dir, unsigned retries, int64_t *ret_millide
         p->last = n;
         *ret_millidegrees = n;
         return 0;
+}
+
+static int errno_group(int r) {
+        switch (r) {
+        case -EACCES:
+        case -EPERM:
+        case -EROFS:
+                return -EACCES;
+        case -ENOENT:
+        case -ENODEV:
+                return -ENODEV;
+        case -EINVAL:
+                return -EINVAL;
+        default:
+                return -EIO;
+        }
+}
+
+/* A DS18S20 has no such file, a MAX31850 always says 14. */
+static bool has_no_choice(const Probe *p, int error, int64_t bits) {
+        return error == -ENOENT ? strncmp(p->id.text, "10", 2) == 0
+                                : error == 0 && bits == 14 && strncmp(p->id.text, "3b", 2) == 0;
+}
+
+int probe_resolution(Probe *p, const char *dir, int bits) {
+        char folder[PATH_MAX], text[16];
+        int64_t now = 0;
+        int r;
+
+        snprintf(folder, sizeof(folder), "%s/%s", dir, p->id.text);
+        r = attribute_number(folder, "resolution", &now);
+        if (has_no_choice(p, r, now))
+                r = bits == 0 ? 0 : -EINVAL;
+        else if (r == 0 && now < 0)
+                r = -EIO; /* the kernel could not ask it */
+        else if (r == 0 && bits != 0 && now != bits) {
+                snprintf(text, sizeof(text), "%d\n", bits);
+                r = attribute_write(folder, "resolution", text);
+        }
+        if (r == 0 || r == -EINVAL)
+                p->suspect = false;
+        return r < 0 ? errno_group(r) : 0;
 }

@@ -17,6 +17,7 @@ typedef struct Probe {
         Id id;
         bool has_last;
         int64_t last; /* the last reading that was believed, in thousandths of a degree */
+        bool suspect; /* it may have lost its supply since its resolution was looked at */
 } Probe;
 
 /* "28-0316A2795EFF" in either case to an id as the kernel writes it. False: it is no id. */
@@ -27,3 +28,7 @@ const char *id_thermometer(const Id *id);
 /* Reads dir/ID with up to `retries` repetitions, 0.75 s each. 0; -ENODEV: not on the bus; -EACCES; -EIO, -EBADMSG,
  * -ERANGE: no believable reading. why gets the reason in words on failure. */
 int probe_read(Probe *p, const char *dir, unsigned retries, int64_t *ret_millidegrees, char why[static WHY_SIZE]);
+
+/* Sets its resolution where it has another one; 0: leaves it. Either way the kernel learns how long it converts. 0, also
+ * where it has no choice of one; -ENODEV; -EACCES; -EIO: not now; -EINVAL: it refuses this one. */
+int probe_resolution(Probe *p, const char *dir, int bits);

@@ -38,7 +38,10 @@ static size_t print_problems(ConfigProblems *p) {
 }
 
 static ProbeParams probe_params(const CheckParams *params, const Config *config, ConfigProblems *problems) {
-        return (ProbeParams){ .config = config, .host_path = params->host_path, .plugin_dirs = params->plugin_dirs,
+        size_t n = config_n_instances(config);
+
+        return (ProbeParams){ .instances = n > 0 ? config_instance(config, 0) : NULL, .n_instances = n,
+                              .host_path = params->host_path, .plugin_dirs = params->plugin_dirs,
                               .log_level = params->log_level, .problem = add_problem, .userdata = problems };
 }
 

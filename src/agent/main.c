@@ -15,6 +15,7 @@
 #include "agent/agent.h"
 #include "agent/check.h"
 #include "agent/dump.h"
+#include "agent/scan.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "mqtt/session.h"
@@ -28,8 +29,8 @@ static const char *arg_host = TBAGENT_HOST;
 static const char *arg_device_tree = "/proc/device-tree";
 static usec_t arg_deaf_after = 180 * USEC_PER_SEC;
 static bool arg_level_given;
-static enum { RUN, CHECK, ONCE, RING, SEGMENTS } arg_mode = RUN;
-static const char *arg_once;
+static enum { RUN, CHECK, ONCE, SCAN, RING, SEGMENTS } arg_mode = RUN;
+static const char *arg_only; /* instance, plugin */
 static const char *arg_dump;
 
 static void help(void) {
@@ -37,6 +38,7 @@ static void help(void) {
                "Reads sensors through plugins and sends their values to ThingsBoard.\n\n"
                "      --check [FILE]      check the configuration, print every mistake, exit 78 where there is one\n"
                "      --once [INSTANCE]   sample once and print keys, values and times, without a server\n"
+               "      --scan [PLUGIN]     print what hardware is there, and a configuration for it\n"
                "      --ring FILE         print the rows that wait in a ring file (RUNTIME/ring), also of a running daemon\n"
                "      --segments DIR      print the blocks that wait on the disk (STATE/spool)\n"
                "  -c, --config FILE       configuration (default %s, then FILE.d/*.conf)\n"
@@ -53,13 +55,14 @@ static void help(void) {
 }
 
 enum {
-        OPT_CHECK = 256, OPT_ONCE, OPT_RING, OPT_SEGMENTS, OPT_STATE_DIR, OPT_RUNTIME_DIR, OPT_PLUGIN_DIR, OPT_HOST, OPT_TREE,
-        OPT_LEVEL, OPT_DEAF, OPT_VERSION
+        OPT_CHECK = 256, OPT_ONCE, OPT_SCAN, OPT_RING, OPT_SEGMENTS, OPT_STATE_DIR, OPT_RUNTIME_DIR, OPT_PLUGIN_DIR, OPT_HOST,
+        OPT_TREE, OPT_LEVEL, OPT_DEAF, OPT_VERSION
 };
 
 static const struct option options[] = {
         { "check", no_argument, NULL, OPT_CHECK },
         { "once", no_argument, NULL, OPT_ONCE },
+        { "scan", no_argument, NULL, OPT_SCAN },
         { "ring", required_argument, NULL, OPT_RING },
         { "segments", required_argument, NULL, OPT_SEGMENTS },
         { "config", required_argument, NULL, 'c' },
@@ -98,6 +101,9 @@ static int parse_option(int c) {
                 return 1;
         case OPT_ONCE:
                 arg_mode = ONCE;
+                return 1;
+        case OPT_SCAN:
+                arg_mode = SCAN;
                 return 1;
         case OPT_RING:
         case OPT_SEGMENTS:
@@ -146,8 +152,8 @@ static int parse_arguments(int argc, char **argv) {
                 return r;
         if (optind < argc && arg_mode == CHECK)
                 arg_config = argv[optind++];
-        else if (optind < argc && arg_mode == ONCE)
-                arg_once = argv[optind++];
+        else if (optind < argc && (arg_mode == ONCE || arg_mode == SCAN))
+                arg_only = argv[optind++];
         return optind < argc ? usage_error("what is", argv[optind]) : 1;
 }
 
@@ -362,9 +368,12 @@ int main(int argc, char **argv) {
         switch (arg_mode) {
         case CHECK:
         case ONCE:
+        case SCAN:
                 log_open(NULL);
                 log_set_level(check.log_level);
-                return arg_mode == CHECK ? check_configuration(&check) : check_once(&check, arg_once);
+                return arg_mode == CHECK  ? check_configuration(&check)
+                       : arg_mode == ONCE ? check_once(&check, arg_only)
+                                          : scan(&check, arg_only);
         case RING:
                 return dump_ring(arg_dump);
         case SEGMENTS:

@@ -5,12 +5,17 @@
 #include "agent/plugins.h"
 #include "model/setting.h"
 
-#define PLUGINS_MAX 64
-
 static bool name_valid(const char *name) {
         size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
 
         return n > 0 && n <= 64 && name[n] == '\0' && name[0] != '-';
+}
+
+static bool is_listed(char *const names[], size_t n, const char *name) {
+        for (size_t i = 0; i < n; i++)
+                if (streq(names[i], name))
+                        return true;
+        return false;
 }
 
 static void list_folder(const char *dir, char *names[PLUGINS_MAX], size_t *n) {
@@ -18,8 +23,11 @@ static void list_folder(const char *dir, char *names[PLUGINS_MAX], size_t *n) {
 
         for (struct dirent *e; d && *n < PLUGINS_MAX && (e = readdir(d));) {
                 size_t size = strlen(e->d_name);
-                if (size > 3 && streq(e->d_name + size - 3, ".so"))
-                        names[*n] = strndup(e->d_name, size - 3), *n += names[*n] != NULL;
+                char *name = size > 3 && streq(e->d_name + size - 3, ".so") ? strndup(e->d_name, size - 3) : NULL;
+
+                if (name && name_valid(name) && !is_listed(names, *n, name))
+                        names[(*n)++] = TAKE_PTR(name);
+                free(name);
         }
         if (d)
                 closedir(d);
@@ -29,17 +37,23 @@ static int compare(const void *a, const void *b) {
         return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* "no plugin "x", did you mean "y"? There are: a, b" */
-static char *missing_text(const char *dirs, const char *name) {
+size_t plugins_list(const char *dirs, char *names[static PLUGINS_MAX]) {
         _cleanup_(freep) char *copy = strdup(dirs);
-        char *names[PLUGINS_MAX], *text = NULL;
-        const char *nearest;
-        size_t n = 0, size = 0;
-        FILE *f;
+        size_t n = 0;
 
         for (char *save = NULL, *dir = copy ? strtok_r(copy, ":", &save) : NULL; dir; dir = strtok_r(NULL, ":", &save))
                 list_folder(dir, names, &n);
         qsort(names, n, sizeof(names[0]), compare);
+        return n;
+}
+
+/* "no plugin "x", did you mean "y"? There are: a, b" */
+static char *missing_text(const char *dirs, const char *name) {
+        char *names[PLUGINS_MAX], *text = NULL;
+        size_t n = plugins_list(dirs, names), size = 0;
+        const char *nearest;
+        FILE *f;
+
         nearest = nearest_name(name, (const char *const *)names, n);
         f = open_memstream(&text, &size);
         if (f) {

@@ -21,6 +21,7 @@ typedef struct Probed {
         Child *child;
         bool through;
         bool told; /* a problem of its own: how it ended adds nothing */
+        bool done; /* it said so itself */
 } Probed;
 
 struct Probe {
@@ -45,6 +46,21 @@ static void come_through(Probed *p) {
         p->through = true;
         if (--p->probe->waiting == 0)
                 loop_exit(p->probe->loop, 0);
+}
+
+/* In mode ONCE what it is doing says more. */
+static bool ended_early(const Probed *p, const char *reason) {
+        switch (p->probe->params->mode) {
+        case MODE_CHECK:
+                return !p->told && reason[0];
+        case MODE_SCAN:
+                return !p->done;
+        case MODE_RUN:
+        case MODE_ONCE:
+        case MODE_EXIT_STATE:
+                break;
+        }
+        return false;
 }
 
 static void on_state(void *userdata, Child *c _unused_, HostState state, const char *reason) {
@@ -72,8 +88,8 @@ static void on_state(void *userdata, Child *c _unused_, HostState state, const c
                         tell(p, true, NULL, 0, reason);
                 break;
         case HOST_STOPPED:
-                if (!p->told && reason[0] && p->probe->params->mode == MODE_CHECK) {
-                        snprintf(text, sizeof(text), "the plugin host ended: %s", reason);
+                if (ended_early(p, reason)) {
+                        snprintf(text, sizeof(text), "the plugin host ended: %s", reason[0] ? reason : "by itself");
                         tell(p, true, NULL, 0, text);
                 }
                 break;
@@ -102,9 +118,30 @@ static void on_declare(Probed *p, const Frame *f) {
         tell(p, true, f->f[1].data, (unsigned)f->f[2].u, keys_conflict_text(&with, text, sizeof(text)));
 }
 
+/* What is found, and what could not be looked at: why scan() failed, and what it warned of. */
+static bool on_scan_frame(Probed *p, const Frame *f) {
+        const ProbeParams *params = p->probe->params;
+
+        if (f->type == FRAME_FOUND && params->found)
+                params->found(params->userdata, p->instance, f->f[0].data, f->f[0].size);
+        else if (f->type == FRAME_DONE) {
+                p->done = true;
+                if (f->f[0].size > 0)
+                        tell(p, false, NULL, 0, f->f[0].data);
+        } else if (f->type == FRAME_LOG && f->f[0].u <= LOG_WARNING)
+                tell(p, false, NULL, 0, f->f[1].data);
+        else
+                return false;
+        return true;
+}
+
 static void on_frame(void *userdata, Child *c _unused_, const Frame *f, int fd) {
         Probed *p = userdata;
 
+        if (p->probe->params->mode == MODE_SCAN && on_scan_frame(p, f)) {
+                closep(&fd);
+                return;
+        }
         if (f->type == FRAME_PROBLEM)
                 tell(p, f->f[0].u != 0, f->f[1].size ? f->f[1].data : NULL, (unsigned)f->f[2].u, f->f[3].data);
         else if (f->type == FRAME_DECLARE)
@@ -158,11 +195,10 @@ static void on_timeout(void *userdata) {
 }
 
 static void choose(Probe *probe) {
-        const Config *config = probe->params->config;
-
-        for (size_t i = 0; i < config_n_instances(config); i++) {
-                const ConfigInstance *instance = config_instance(config, i);
+        for (size_t i = 0; i < probe->params->n_instances; i++) {
+                const ConfigInstance *instance = &probe->params->instances[i];
                 const char *only = probe->params->only;
+
                 /* a disabled instance is checked all the same, but never opened */
                 if (only ? !streq(instance->name, only) : !instance->enabled && probe->params->mode != MODE_CHECK)
                         continue;
@@ -201,7 +237,7 @@ int probe_run(const ProbeParams *params) {
                 r = keys_new(&keys);
         probe.loop = loop;
         probe.keys = keys;
-        probe.probed = calloc(config_n_instances(params->config) + 1, sizeof(Probed));
+        probe.probed = calloc(params->n_instances + 1, sizeof(Probed));
         if (r == 0)
                 r = probe.probed ? run(&probe) : -ENOMEM;
         for (size_t i = 0; i < probe.n; i++)

@@ -3,23 +3,26 @@
  * line: nothing is restarted, nothing sent. Runs the loop until all are through. */
 #pragma once
 
-#include "agent/config.h"
+#include "agent/config-check.h"
 #include "base/loop.h"
 #include "model/frame.h"
 #include "model/row.h"
 
 typedef struct ProbeParams {
-        const Config *config;
+        const ConfigInstance *instances; /* borrowed, as all here */
+        size_t n_instances;
         const char *only; /* this instance alone; NULL: all that are enabled */
         FrameMode mode;
         const char *host_path;
         const char *plugin_dirs;
         usec_t timeout; /* for all of them */
         int log_level;
-        /* a mistake in the configuration, or (file NULL) a host that did not come through */
+        /* a mistake in the configuration, or (file NULL) a host that did not come through. MODE_SCAN, not fatal: what the
+         * plugin could not look at */
         void (*problem)(void *userdata, const ConfigInstance *instance, bool fatal, const char *file, unsigned line,
                         const char *text);
-        void (*row)(void *userdata, const ConfigInstance *instance, const Row *row); /* may be NULL */
+        void (*row)(void *userdata, const ConfigInstance *instance, const Row *row);                     /* may be NULL */
+        void (*found)(void *userdata, const ConfigInstance *instance, const char *json, size_t size); /* may be NULL */
         void *userdata;
 } ProbeParams;
 

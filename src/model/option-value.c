@@ -19,7 +19,8 @@ void problems_tell(Problems *p, const Setting *where, const char *format, ...) {
         vsnprintf(text, sizeof(text), format, ap);
         va_end(ap);
         p->n++;
-        p->fn(p->userdata, true, where ? where->file : NULL, where ? where->line : 0, text);
+        if (p->fn)
+                p->fn(p->userdata, true, where ? where->file : NULL, where ? where->line : 0, text);
 }
 
 void option_value_done(OptionValue *v) {

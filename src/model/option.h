@@ -9,7 +9,8 @@
 #include "model/setting.h"
 
 /* fatal: the part cannot be used. text: a sentence that names the setting by its path, says what is wrong and
- * what to write. file NULL/line 0: nowhere in particular (a missing setting gets the line of its group). */
+ * what to write. file NULL/line 0: nowhere in particular (a missing setting gets the line of its group). A function that is
+ * NULL tells nobody. */
 typedef void (*problem_fn)(void *userdata, bool fatal, const char *file, unsigned line, const char *text);
 
 typedef struct tbagent_node Node;

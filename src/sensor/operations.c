@@ -276,7 +276,9 @@ static int op_found(struct tbagent_host *h, const char *json_object) {
 
         if (r < 0 || !json_is_object(json_object))
                 return r < 0 ? r : -EINVAL;
-        return outbox_send(of(h)->params.outbox, FRAME_FOUND, json_object);
+        r = outbox_send(of(h)->params.outbox, FRAME_FOUND, json_object);
+        (void)outbox_flush(of(h)->params.outbox); /* what comes next may crash or hang */
+        return r;
 }
 
 const struct tbagent_services operations = {

@@ -6,12 +6,10 @@ the reference: the plugin boottime gives it as the value of each row, and the se
 import contextlib
 import ctypes
 import os
-import re
-import shutil
 import time
 
+import agent
 import machine
-from standin import Standin
 
 PERIOD = .05
 TOLERANCE = .050
@@ -19,12 +17,9 @@ KEY = 'boottime_us'
 STAMP = '/run/systemd/timesync/synchronized'
 YEAR = 365.25 * 86400
 TRUTH = 1767225600.0        # 2026-01-01: as good as any that is neither what the machine believes nor a time it was set to
-DEVICE = 'box'
-PORT = 18840
+DEVICE = agent.DEVICE
 STORE_AFTER = 5
-RUNTIME = '/run/tbagent'
 SLACK = .5                  # seconds round a step in which a row may be of before or after it
-STOPPED = r'stopped: (\d+) values made, (\d+) acknowledged, (\d+) waiting, (\d+) dropped'
 
 
 def boottime():
@@ -66,57 +61,23 @@ def put_stamp():
 
 def forget_trust():
     """As after a boot. The service has to be stopped."""
-    for path in (STAMP, RUNTIME + '/clock'):
+    for path in (STAMP, machine.RUNTIME + '/clock'):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
     set_clock(offset())     # the kernel's greatest error is large again
 
 
-class World:
+class World(agent.Agent):
     """The service with an instance `tick` that gives its BOOTTIME, and a server for it."""
 
     def __init__(self, case):
-        machine.run('systemctl', 'stop', 'tbagent')
-        for path in (RUNTIME, machine.STATE):       # what it did since it was installed
-            for name in os.listdir(path) if os.path.exists(path) else ():
-                inner = os.path.join(path, name)
-                shutil.rmtree(inner) if os.path.isdir(inner) else os.unlink(inner)
+        super().__init__(case, '--young', str(STORE_AFTER + 2))
         machine.add_plugin('boottime')
-        self.case = case
-        self.server = case.using(Standin('--device', DEVICE + '=token', '--young', str(STORE_AFTER + 2), mqtt=PORT))
-        self.lines = 0
-        self.disk_bytes = 0
 
     def start(self, wait_for_clock='2min'):
-        machine.configure('server = { url = "mqtt://127.0.0.1:%d"; };\n'
-                          'telemetry = { batch_interval = "500ms"; store_after = "%ds"; wait_for_clock = "%s"; };\n'
-                          'plugins = { system = { enabled = false; };\n'
-                          '            tick = { plugin = "boottime"; every = "%dms"; }; };\n' % (
-                              PORT, STORE_AFTER, wait_for_clock, PERIOD * 1000))
-        machine.run('tbagent', '--check')
-        self.lines = len(machine.journal())
-        machine.run('systemctl', 'start', 'tbagent')
-        self.wait_for_line(r'^connected to ', 30)
-
-    def matching(self, pattern):
-        """Lines of the journal since the last start."""
-        return [line for line in machine.journal()[self.lines:] if re.search(pattern, line)]
-
-    def wait_for_line(self, pattern, seconds):
-        return machine.wait_for(lambda: self.matching(pattern), seconds, 'a line /%s/' % pattern)[0]
-
-    def stop(self):
-        with open('/proc/%s/io' % machine.service('MainPID')) as f:
-            self.disk_bytes += int(re.search(r'^write_bytes: (\d+)', f.read(), re.M).group(1))
-        machine.run('systemctl', 'stop', 'tbagent')
-        return [int(n) for n in re.search(STOPPED, self.wait_for_line(STOPPED, 5)).groups()]
-
-    def stored(self):
-        return self.server.count(DEVICE)['stored']
-
-    def arrives(self, more, seconds):
-        have = self.stored()
-        machine.wait_for(lambda: self.stored() >= have + more, seconds, '%d further values' % more)
+        super().start('tick = { plugin = "boottime"; every = "%dms"; };' % (PERIOD * 1000), more='',
+                      telemetry='batch_interval = "500ms"; store_after = "%ds"; wait_for_clock = "%s";' % (
+                          STORE_AFTER, wait_for_clock))
 
     def rows(self):
         """[(BOOTTIME, time at the server)] in seconds, in the order in which they were made."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Boots one machine for each test, watches it, and prints what came of it as one TAP stream.
 
-    vm.py SUITE:IMAGE:DEBS... -- [TEST...]     (run calls it so; an empty image is a suite that could not be prepared)
+    vm.py SUITE:IMAGE:DEBS:MODULES... -- [TEST...]     (run calls it so; an empty image: the suite could not be prepared)
 
 The suites run side by side: a machine waits a good part of its time, and its boot keeps one processor busy.
 
@@ -27,9 +27,10 @@ TESTS = os.path.dirname(HERE)
 sys.path.insert(0, os.path.join(TESTS, 'faults'))
 import ext4  # noqa: E402
 
-BOOT_SECONDS = 180          # also for the installation; idle it takes a tenth
-END_SECONDS = 30
-Machine = collections.namedtuple('Machine', 'suite image debs')
+SLOW = float(os.environ.get('TBAGENT_SLOW', 1))
+BOOT_SECONDS = 180 * SLOW   # also for the installation; idle it takes a tenth
+END_SECONDS = 30 * SLOW
+Machine = collections.namedtuple('Machine', 'suite image debs modules')
 folders = set()             # in use
 
 
@@ -47,7 +48,7 @@ class Settings:
                         raise ValueError('%s: unknown setting %s' % (name, ', '.join(sorted(unknown))))
                     self.values.update(given)
         self.suites = self.values['suites'].split(',')
-        self.timeout = int(self.values['timeout'])
+        self.timeout = int(self.values['timeout']) * SLOW
         self.disk = self.values['disk']
         self.phases = int(self.values['phases'])
         self.clock = self.values['clock']
@@ -73,8 +74,8 @@ class Run:
         shutil.rmtree(self.out, ignore_errors=True)
         os.makedirs(self.out)
         with open(os.path.join(self.share, 'job'), 'w') as f:
-            f.write('name=%s\nphase=%s\nseconds=%d\ndisk=%s\n' % (
-                name, phase if settings.phases > 1 else '', settings.timeout, settings.disk))
+            f.write('name=%s\nphase=%s\nseconds=%d\ndisk=%s\nexport TBAGENT_SLOW=%g\n' % (
+                name, phase if settings.phases > 1 else '', settings.timeout, settings.disk, SLOW))
         began = time.monotonic()
         qemu = subprocess.Popen(self._command(machine.image), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                 stderr=subprocess.PIPE, text=True)
@@ -192,6 +193,7 @@ def one_test(tap, machine, name):
         shutil.copytree(TESTS, os.path.join(share, 'tests'), ignore=shutil.ignore_patterns('fuzz', 'unit', '__pycache__'))
         os.mkdir(os.path.join(share, 'keep'))
         shutil.copytree(machine.debs, share, dirs_exist_ok=True, ignore=shutil.ignore_patterns('*-dev_*', '*-dbgsym_*'))
+        shutil.copytree(machine.modules, os.path.join(share, 'modules'))
         if settings.disk:
             ext4.make(os.path.join(folder, 'disk'), settings.disk)
         for phase in range(1, settings.phases + 1):

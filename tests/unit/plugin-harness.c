@@ -448,6 +448,10 @@ int harness_sample(Harness *h) {
         return r;
 }
 
+int harness_setting(Harness *h, const char *path) {
+        return h->plugin->setting(&h->host, h->state, path);
+}
+
 int harness_scan(Harness *h) {
         return h->plugin->scan(&h->host);
 }

@@ -37,6 +37,7 @@ const struct tbagent_plugin *harness_plugin(Harness *h);
 
 int harness_open(Harness *h);
 int harness_sample(Harness *h);
+int harness_setting(Harness *h, const char *path); /* the test has changed the option before */
 int harness_scan(Harness *h);
 void harness_close(Harness *h); /* fails the test when a descriptor is still watched */
 

@@ -320,6 +320,10 @@ static void scan_needs_no_options(void **state _unused_) {
         assert_non_null(strstr(await(p, FRAME_FOUND)->f[0].data, "nothing"));
         await(p, FRAME_DONE);
         assert_exit(finish(p), 0);
+
+        p = start(MODE_SCAN, settings_new("scan")); /* the file would have to set one of its options */
+        assert_string_equal(await(p, FRAME_DONE)->f[0].data, "");
+        assert_exit(finish(p), 0);
 }
 
 static void exit_state_opens_and_closes(void **state _unused_) {
