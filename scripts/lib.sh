@@ -63,7 +63,7 @@ kept() {
 
 # What builds and tests need, on Debian 12 and 13 and Raspberry Pi OS.
 BUILD_PACKAGES=(gcc libc6-dev make autoconf autoconf-archive automake libtool pkg-config libpaho-mqtt-dev libjson-c-dev libsystemd-dev
-        libconfig-dev libssl-dev libzstd-dev libxxhash-dev python3 scdoc)
+        libconfig-dev libssl-dev libzstd-dev libxxhash-dev libgpiod-dev python3 scdoc)
 TEST_PACKAGES=(libcmocka-dev mosquitto openssl binutils procps iproute2 strace e2fsprogs mount dbus-daemon)
 
 # Makes $2 a copy of the tree $1, leaving what has not changed as it is, so that make rebuilds only the rest.

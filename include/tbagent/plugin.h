@@ -67,6 +67,7 @@ struct tbagent_method {
         const char *params; /* what it takes, for people: "true or false"; NULL: nothing */
         const char *help;
         uint32_t flags;     /* TBAGENT_METHOD_ */
+        const char *when;   /* CHANNEL: only of channels whose text option has this value, "direction=out"; NULL: of all */
 };
 #define TBAGENT_METHOD_CHANNEL 1u /* of one channel: INSTANCE.CHANNEL.METHOD */
 #define TBAGENT_METHOD_TEXT    2u /* params that are text stay text, even where they hold JSON */
@@ -101,7 +102,17 @@ struct tbagent_plugin {
         int (*setting)(struct tbagent_host *host, void *state, const char *path);
         /* Lists hardware by tbagent_found(), without open(). Never writes to an unknown device. */
         int (*scan)(struct tbagent_host *host);
+        /* What close() leaves is up to the plugin; tbagent_is_final() says whether somebody takes over. */
         void (*close)(struct tbagent_host *host, void *state);
+        /* Looks at what the table cannot say of the options, and tells mistakes by tbagent_problem(), each with file and
+         * line. Before open(), and for tbagent --check: no hardware, and of the services only options, log and problem. */
+        int (*check)(struct tbagent_host *host);
+        /* In place of open(), in a process of its own, when the instance has ended and is not back in time: gives each output
+         * the value that it is to have when nobody drives it. tbagent_fd_take(): -EBUSY: somebody does; -ENOENT: it was not
+         * kept. What it holds open stays so until the process is ended. NULL: there are no outputs. */
+        int (*exit_state)(struct tbagent_host *host);
+        /* The server can be reached now (1), or not any more (0). */
+        int (*connection)(struct tbagent_host *host, void *state, int online);
 };
 
 /* What the host does for a plugin; reached through the inline functions below. Grows at its end. */
@@ -148,6 +159,13 @@ struct tbagent_services {
         int (*fd_take)(struct tbagent_host *, const char *name);
 
         int (*found)(struct tbagent_host *, const char *json_object);
+
+        int (*fd_forget)(struct tbagent_host *, const char *name);
+        int (*is_final)(struct tbagent_host *);
+        int (*is_online)(struct tbagent_host *);
+        int (*lost)(struct tbagent_host *, uint32_t points, int64_t from_ns, int64_t to_ns, const char *why);
+        int (*problem)(struct tbagent_host *, const struct tbagent_node *, const char *option, const char *text);
+        const char *(*channel)(const struct tbagent_node *);
 };
 
 struct tbagent_host {
@@ -172,6 +190,8 @@ static inline int tbagent_emit_bad(struct tbagent_host *h, const char *key, cons
 static inline void tbagent_row_time(struct tbagent_host *h, int64_t boottime_ns) { h->services->row_time(h, boottime_ns); }
 /* Ends the open row; it ends by itself after the verb, at 64 keys and at 8 KiB. */
 static inline void tbagent_row_end(struct tbagent_host *h, uint32_t flags) { h->services->row_end(h, flags); }
+/* So many values of this time (CLOCK_BOOTTIME) never reached the plugin: told upstream as a gap, with this reason. */
+static inline int tbagent_lost(struct tbagent_host *h, uint32_t points, int64_t from_ns, int64_t to_ns, const char *why) { return h->services->lost(h, points, from_ns, to_ns, why); }
 
 /* ---- the instance ------------------------------------------------------------------------------- */
 /* Logged once by the daemon under the instance's name, rate limited. No credentials, please. */
@@ -187,11 +207,15 @@ static inline const struct tbagent_node *tbagent_options(struct tbagent_host *h)
 static inline const struct tbagent_node *tbagent_member(struct tbagent_host *h, const struct tbagent_node *n, const char *name, size_t index) { return h->services->member(n, name, index); }
 /* Name of a channel: its telemetry key or prefix (what `key`/`prefix` say), to be used with emit. */
 static inline const char *tbagent_name(struct tbagent_host *h, const struct tbagent_node *n) { return h->services->node_name(n); }
+/* Name of a channel in the file, as rpc() gets it. */
+static inline const char *tbagent_channel(struct tbagent_host *h, const struct tbagent_node *n) { return h->services->channel(n); }
 static inline int tbagent_is_set(struct tbagent_host *h, const struct tbagent_node *n, const char *name) { return h->services->is_set(n, name); }
 static inline int64_t tbagent_int(struct tbagent_host *h, const struct tbagent_node *n, const char *name) { return h->services->get_int(n, name); }
 static inline double tbagent_float(struct tbagent_host *h, const struct tbagent_node *n, const char *name) { return h->services->get_float(n, name); }
 /* NULL where unset; index counts through a STRINGS option, NULL behind the last. */
 static inline const char *tbagent_string(struct tbagent_host *h, const struct tbagent_node *n, const char *name, size_t index) { return h->services->get_string(n, name, index); }
+/* From check() only: this option of n is wrong; text says what to write, behind the option's path. */
+static inline int tbagent_problem(struct tbagent_host *h, const struct tbagent_node *n, const char *option, const char *text) { return h->services->problem(h, n, option, text); }
 
 /* ---- events -------------------------------------------------------------------------------------
  * fn runs like a verb: values it emits make a row with the time of the wake-up. The fd stays the plugin's. */
@@ -211,14 +235,23 @@ static inline int tbagent_publish_attributes(struct tbagent_host *h, const char 
 static inline int tbagent_request_attributes(struct tbagent_host *h, const char *client_keys, const char *shared_keys, uint64_t usec, tbagent_answer_fn fn, void *userdata) { return h->services->request_attributes(h, client_keys, shared_keys, usec, fn, userdata); }
 static inline int tbagent_call(struct tbagent_host *h, const char *method, const char *params, uint64_t usec, tbagent_answer_fn fn, void *userdata) { return h->services->call(h, method, params, usec, fn, userdata); }
 
+/* Whether the server can be reached. Not yet known is not. */
+static inline int tbagent_is_online(struct tbagent_host *h) { return h->services->is_online(h); }
+
 /* ---- what survives ------------------------------------------------------------------------------
  * Up to 4 KiB per instance that survive a crash at once and a power cut after at most `persist`. */
 static inline int tbagent_state_put(struct tbagent_host *h, const void *data, size_t size) { return h->services->state_put(h, data, size); }
 /* Bytes copied (0: nothing kept), as they were when this host started or were last put. */
 static inline int tbagent_state_get(struct tbagent_host *h, void *data, size_t size) { return h->services->state_get(h, data, size); }
-/* Hands a copy of fd to the daemon; it outlives this process, and take gives a copy back (-ENOENT: none). */
+/* Hands a copy of fd to the daemon, in place of one of the same name; it outlives this process and, under systemd, the
+ * daemon's, and take gives a copy back (-ENOENT: none). Names: printable ASCII without a colon, at most 128. */
 static inline int tbagent_fd_keep(struct tbagent_host *h, const char *name, int fd) { return h->services->fd_keep(h, name, fd); }
 static inline int tbagent_fd_take(struct tbagent_host *h, const char *name) { return h->services->fd_take(h, name); }
+/* The daemon closes its copy. */
+static inline int tbagent_fd_forget(struct tbagent_host *h, const char *name) { return h->services->fd_forget(h, name); }
+/* In close(): 1: nobody takes over (the daemon stops, the instance goes), so outputs get the value for that and are forgotten;
+ * what is still kept afterwards is left to exit_state(). 0: it is opened again soon, here or in another process. */
+static inline int tbagent_is_final(struct tbagent_host *h) { return h->services->is_final(h); }
 
 /* From scan() only: one thing found, as a JSON object of texts: "id" and "what" it is, for people. Where it can be used,
  * "config" as the file would have it ("NAME = { ... };"), and with that, if need be: "group", the map option that it goes

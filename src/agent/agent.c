@@ -12,7 +12,8 @@
  *
  *      HOSTS  until 0.9 s  hosts are drained, so that the rows they still hold arrive; what does not end is killed
  *      SEND   until 1.3 s  while the server is there, what waits is sent without regard to the batch interval
- *      STORE  until 1.8 s  the connection is closed, what waits goes to the disk, and the plugins' states with it
+ *      STORE  until 1.8 s  the connection is closed, what waits goes to the disk, and the plugins' states with it; outputs of
+ *                          hosts that had to be killed get their on_exit values meanwhile
  *      END                 a thread that has not come back (DNS, a disk that hangs) is left behind
  *
  * What a bound cuts off is in the ring, which outlives the process.
@@ -34,6 +35,7 @@
 #include "base/log.h"
 
 #define HOSTS_WAIT (800 * USEC_PER_MSEC)
+#define HOSTS_WAIT_MIN (100 * USEC_PER_MSEC)
 #define HOSTS_UNTIL (900 * USEC_PER_MSEC)
 #define SEND_UNTIL (1300 * USEC_PER_MSEC)
 #define SERVER_UNTIL (300 * USEC_PER_MSEC) /* from SEND's end */
@@ -243,12 +245,21 @@ static void on_online(void *userdata) {
         const Agent *a = userdata;
 
         device_online(a->device);
+        instances_connection(a->instances, true);
 }
 
 static void on_offline(void *userdata) {
         const Agent *a = userdata;
 
         device_offline(a->device);
+        if (a->instances)
+                instances_connection(a->instances, false);
+}
+
+static bool is_online(void *userdata) {
+        const Agent *a = userdata;
+
+        return device_client(a->device);
 }
 
 static void on_attributes(void *userdata, const char *json, size_t size) {
@@ -379,6 +390,7 @@ static int add_server(Agent *a) {
 static void on_server_stopped(void *userdata) {
         Agent *a = userdata;
 
+        on_offline(a);
         device_set_server(a->device, NULL);
         a->server = server_free(a->server);
         a->server_leaving = false;
@@ -475,7 +487,8 @@ static bool stop_waits(const Agent *a) {
         case PHASE_SEND:
                 return passed < SEND_UNTIL && a->server && server_is_online(a->server) && !server_is_idle(a->server);
         case PHASE_STORE:
-                return passed < STORE_UNTIL && (!is_on_disk(a) || (a->server && now_of(a) - a->send_ended < SERVER_UNTIL));
+                return passed < STORE_UNTIL && (!is_on_disk(a) || instances_are_busy(a->instances) ||
+                                                (a->server && now_of(a) - a->send_ended < SERVER_UNTIL));
         case PHASE_RUN:
         case PHASE_END:
                 break;
@@ -509,16 +522,18 @@ static void stop_go_on(void *userdata) {
                 loop_timer_arm(a->stop_timer, stop_next_look(a), 0);
 }
 
-void agent_stop(Agent *a) {
+void agent_stop(Agent *a, usec_t asked, bool final) {
+        usec_t passed = now_of(a) - asked;
+
         if (a->phase != PHASE_RUN)
                 return;
         a->phase = PHASE_HOSTS;
-        a->stop_began = now_of(a);
+        a->stop_began = asked;
         sd_notify(0, "STOPPING=1\nSTATUS=Stopping.");
         loop_timer_disarm(a->status_timer);
         bus_stop(a->bus);
         notify_server(a, true);
-        instances_stop(a->instances, HOSTS_WAIT);
+        instances_stop(a->instances, passed < HOSTS_WAIT - HOSTS_WAIT_MIN ? HOSTS_WAIT - passed : HOSTS_WAIT_MIN, final);
         stop_go_on(a);
 }
 
@@ -587,12 +602,22 @@ static void mind_board(Agent *a) {
 }
 
 static int make_instances(Agent *a) {
-        InstancesParams p = { .instance = { .loop = a->params.loop, .spool = a->spool, .host_path = a->params.host_path,
-                                            .plugin_dirs = a->params.plugin_dirs, .runtime_dir = a->params.runtime_dir,
-                                            .state_dir = a->params.state_dir, .log_level = a->params.log_level,
-                                            .burst_max = (uint64_t)node_int(config_telemetry(a->config), "ring_size") / 4 },
-                              .appended = on_appended, .changed = status_changed, .time_trusted = time_trusted,
-                              .instance_changed = on_instance_changed, .frame = on_frame, .enabled = is_enabled, .userdata = a };
+        InstancesParams p = {.instance = {.loop = a->params.loop,
+                                          .spool = a->spool,
+                                          .host_path = a->params.host_path,
+                                          .plugin_dirs = a->params.plugin_dirs,
+                                          .runtime_dir = a->params.runtime_dir,
+                                          .state_dir = a->params.state_dir,
+                                          .log_level = a->params.log_level,
+                                          .burst_max = (uint64_t)node_int(config_telemetry(a->config), "ring_size") / 4},
+                             .appended = on_appended,
+                             .changed = status_changed,
+                             .time_trusted = time_trusted,
+                             .instance_changed = on_instance_changed,
+                             .frame = on_frame,
+                             .enabled = is_enabled,
+                             .online = is_online,
+                             .userdata = a};
 
         return instances_new(&a->instances, &p);
 }
@@ -662,7 +687,7 @@ int agent_new(Agent **ret, const AgentParams *params, Config *config) {
 Agent *agent_free(Agent *a) {
         if (!a)
                 return NULL;
-        instances_free(a->instances);
+        a->instances = instances_free(a->instances);
         if (a->phase != PHASE_END)
                 stop_server(a);
         if (a->phase != PHASE_END && a->spool)

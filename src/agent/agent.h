@@ -29,8 +29,10 @@ DEFINE_CLEANUP(Agent *, agent_free)
 
 /* Sampling starts at once, the connection beside it. */
 _must_check_ int agent_start(Agent *a);
-/* Drains hosts, sends what it can within about a second, puts the rest on the disk; ends the loop with 0 in less than two. */
-void agent_stop(Agent *a);
+/* Drains hosts, sends what it can within about a second, puts the rest on the disk; ends the loop with 0 in less than two from
+ * `asked`, when it was asked for (loop_monotonic()). final: outputs get their on_exit values, for no daemon is going to take
+ * them over. */
+void agent_stop(Agent *a, usec_t asked, bool final);
 /* A thread that hangs was left behind (DNS, a disk): the process has to end by _exit(). */
 bool agent_left_thread(const Agent *a);
 /* Takes config over: only instances whose part changed restart, a changed server part reconnects. */

@@ -11,6 +11,7 @@
 #define INTAKE_RATE (256 * KIB)
 #define INTAKE_BURST 4 /* seconds of it */
 #define PERSIST (15 * 60 * USEC_PER_SEC)
+#define ON_EXIT_AFTER USEC_PER_SEC
 #define INSTANCE_SIZE_MAX (FRAME_SIZE_MAX - 16 * KIB) /* beside it in FRAME_SETUP: names and the kept state */
 
 #define CHOICE(n, list, def) .name = (n), .type = TBAGENT_STRING, .choices = (list), .fallback = (def)
@@ -426,6 +427,7 @@ static int merge_order(const Setting *root, Setting *settings) {
 static void fill(const Setting *settings, ConfigInstance *i) {
         const char *order = text_of(settings, "order"), *intake = text_of(settings, "intake");
         const char *burst = text_of(settings, "intake_burst"), *persist = text_of(settings, "persist");
+        const char *on_exit_after = text_of(settings, "on_exit_after");
 
         i->enabled = bool_of(settings, "enabled", true);
         i->optional = bool_of(settings, "optional", false);
@@ -436,6 +438,8 @@ static void fill(const Setting *settings, ConfigInstance *i) {
                 i->intake_burst = INTAKE_BURST * i->intake_rate;
         if (!persist || duration_parse(persist, &i->persist) < 0)
                 i->persist = PERSIST;
+        if (!on_exit_after || duration_parse(on_exit_after, &i->on_exit_after) < 0)
+                i->on_exit_after = ON_EXIT_AFTER;
 }
 
 bool config_check_instance(const Setting *root, const Setting *instance, ConfigInstance *ret, Setting **ret_settings,

@@ -13,6 +13,7 @@ typedef struct ConfigInstance {
         bool strict_order;
         bool misconfigured; /* its part has a fatal problem found without the host */
         uint64_t intake_rate, intake_burst;
+        usec_t on_exit_after; /* outputs get their on_exit values when it is not back by then */
         usec_t persist; /* at most so old is what the state directory has of what its plugin keeps */
         const Setting *settings; /* its whole group; `report` and `telemetry.order` of the top level merged in */
         const char *file; /* where it was set first */

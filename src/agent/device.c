@@ -207,8 +207,11 @@ static int subscribe(Device *d, const char *instance, const char *key) {
         Subscription *list;
 
         for (size_t i = 0; i < d->n_subscriptions; i++)
-                if (streq(d->subscriptions[i].key, key) && streq(d->subscriptions[i].instance, instance))
+                if (streq(d->subscriptions[i].key, key) && streq(d->subscriptions[i].instance, instance)) {
+                        if (a)
+                                tell_subscription(d, &d->subscriptions[i], a->json); /* its plugin was opened again */
                         return 0;
+                }
         if (d->n_subscriptions >= SUBSCRIPTIONS_MAX)
                 return -ENOSPC;
         list = reallocarray(d->subscriptions, d->n_subscriptions + 1, sizeof(*list));

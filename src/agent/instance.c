@@ -22,8 +22,10 @@
 
 struct Instance {
         InstanceParams params;
-        char *name;
+        char *name, *plugin;
+        usec_t on_exit_after;
         bool optional, strict;
+        bool final; /* nobody takes over from it */
         bool misconfigured;
         char *reason; /* of misconfigured */
         uint8_t *settings;
@@ -116,14 +118,45 @@ static int state_log_level(const Instance *i, HostState state) {
 }
 
 static void log_state(const Instance *i, HostState state, const char *reason) {
-        if (allowed(i, "state", LOG_INTERVAL, LOG_BURST))
-                log_instance(state_log_level(i, state), i->name, "%s%s%s", host_state_name(state), reason[0] ? ": " : "", reason);
+        int level = state_log_level(i, state);
+
+        if (level <= log_level() && allowed(i, "state", LOG_INTERVAL, LOG_BURST))
+                log_instance(level, i->name, "%s%s%s", host_state_name(state), reason[0] ? ": " : "", reason);
+}
+
+/* What it has kept is taken by its next process, or its outputs are set by another. */
+static void tell_exits(const Instance *i, HostState state) {
+        Exits *exits = i->params.exits;
+
+        if (!exits)
+                return;
+        switch (state) {
+        case HOST_OPENING:
+                break;
+        case HOST_WAITING:
+                exits_away(exits, i->name);
+                break;
+        case HOST_RUNNING:
+        case HOST_ILL:
+                exits_back(exits, i->name, state == HOST_RUNNING);
+                break;
+        case HOST_MISCONFIGURED:
+        case HOST_BACKOFF:
+        case HOST_STUCK:
+        case HOST_STOPPED:
+                exits_ended(exits, i->name, i->final);
+                break;
+        case _HOST_STATE_MAX:
+                break;
+        }
 }
 
 static void on_state(void *userdata, Child *c, HostState state, const char *reason) {
         Instance *i = userdata;
         bool absent = state == HOST_WAITING && i->optional;
 
+        if (c)
+                tell_exits(i, state);
         if (c && i->misconfigured && (state == HOST_STOPPED || state == HOST_MISCONFIGURED))
                 state = HOST_MISCONFIGURED; /* the mistake itself was logged */
         else
@@ -201,7 +234,7 @@ static void on_declare(Instance *i, const Frame *f) {
                  keys_conflict_text(&with, why, sizeof(why)));
         log_instance(LOG_ERR, i->name, "%s", text);
         mark_misconfigured(i, text);
-        child_stop(i->child, USEC_PER_SEC);
+        child_stop(i->child, USEC_PER_SEC, false);
 }
 
 static void on_log(const Instance *i, const Frame *f) {
@@ -232,7 +265,42 @@ static void on_problem(Instance *i, const Frame *f) {
                 mark_misconfigured(i, text);
 }
 
-static void on_frame(void *userdata, Child *c, const Frame *f, int fd) {
+/* Takes fd. */
+static void on_keep(Instance *i, const char *name, int fd) {
+        int r;
+
+        if (!i->params.exits) {
+                closep(&fd);
+                return;
+        }
+        r = exits_keep(i->params.exits, i->name, name, fd);
+        if (r < 0 && allowed(i, "keep", 3600 * USEC_PER_SEC, 1))
+                log_instance(LOG_WARNING, i->name, "\"%.128s\" cannot be kept: %s", name,
+                             r == -ENOSPC ? "no more than 64 descriptors are, of all instances together" : strerror(-r));
+}
+
+void instance_give(Instance *i, const char *name, int fd) {
+        int r;
+
+        if (!i->child)
+                r = -ENOTCONN;
+        else if (fd >= 0)
+                r = child_send_fd(i->child, fd, FRAME_FD, name, (uint64_t)0);
+        else
+                r = child_send(i->child, FRAME_FD, name, (uint64_t)-fd);
+        closep(&fd);
+        if (r < 0)
+                log_debug("%s: descriptor %s: %s", i->name, name, strerror(-r)); /* it waits 5 s for it, then asks anew */
+}
+
+void instance_connection(Instance *i, bool online) {
+        if (i->child)
+                (void)!child_send(i->child, FRAME_CONNECTION,
+                                  (uint64_t)online); /* one that does not read now is told with the next change */
+}
+
+static void on_frame(void *userdata, Child *c, const Frame *f, int passed_fd) {
+        _cleanup_(closep) int fd = passed_fd;
         Instance *i = userdata;
         int r = 0;
 
@@ -258,12 +326,25 @@ static void on_frame(void *userdata, Child *c, const Frame *f, int fd) {
                 if (r == 0)
                         r = child_set_state_blob(c, f->f[0].data, f->f[0].size);
                 break;
+        case FRAME_FD_KEEP:
+                on_keep(i, f->f[0].data, TAKE_FD(fd));
+                break;
         case FRAME_FD_TAKE:
-                r = child_send(c, FRAME_FD, f->f[0].data, (uint64_t)ENOENT);
+                if (i->params.exits)
+                        exits_take(i->params.exits, i->name, f->f[0].data);
+                else
+                        instance_give(i, f->f[0].data, -ENOENT);
+                break;
+        case FRAME_FD_FORGET:
+                if (i->params.exits)
+                        exits_forget(i->params.exits, i->name, f->f[0].data);
+                break;
+        case FRAME_CHECKED:
+                instance_connection(i, i->params.online && i->params.online(i->params.userdata));
+                i->params.frame(i->params.userdata, i, f);
                 break;
         case FRAME_HELLO:
         case FRAME_METHOD:
-        case FRAME_CHECKED:
         case FRAME_REPLY:
         case FRAME_ERROR:
         case FRAME_EFFECT:
@@ -278,7 +359,6 @@ static void on_frame(void *userdata, Child *c, const Frame *f, int fd) {
         }
         if (r < 0)
                 log_debug("%s: %s: %s", i->name, frame_name(f->type), strerror(-r));
-        closep(&fd);
 }
 
 /* ---- life */
@@ -359,8 +439,10 @@ int instance_new(Instance **ret, const InstanceParams *params, const ConfigInsta
         i->params = *params;
         i->optional = config->optional;
         i->strict = config->strict_order;
+        i->on_exit_after = config->on_exit_after;
         i->name = strdup(config->name);
-        if (!i->name)
+        i->plugin = strdup(config->plugin);
+        if (!i->name || !i->plugin)
                 return -ENOMEM;
         r = encode_settings(config, &i->settings, &i->settings_size);
         if (r < 0)
@@ -382,31 +464,38 @@ Instance *instance_free(Instance *i) {
         if (!i)
                 return NULL;
         child_free(i->child);
+        if (i->params.exits && i->name)
+                exits_ended(i->params.exits, i->name, i->final);
         plugin_state_free(i->kept);
         keys_release(i->params.keys, i->params.owner);
         free(i->plugin_file);
         free(i->settings);
         free(i->reason);
+        free(i->plugin);
         free(i->name);
         free(i);
         return NULL;
 }
 
 void instance_start(Instance *i) {
-        int r;
+        int r = 0;
 
         if (!i->child) {
                 on_state(i, NULL, HOST_MISCONFIGURED, i->reason ? i->reason : "");
                 return;
         }
-        r = child_start(i->child);
+        if (i->params.exits)
+                r = exits_begin(i->params.exits, i->name, i->plugin, i->settings, i->settings_size, i->on_exit_after);
+        if (r == 0)
+                r = child_start(i->child);
         if (r < 0)
                 log_instance(LOG_ERR, i->name, "cannot start %s: %s", i->params.host_path, strerror(-r));
 }
 
-void instance_stop(Instance *i, usec_t wait) {
+void instance_stop(Instance *i, usec_t wait, bool final) {
+        i->final = final;
         if (i->child)
-                child_stop(i->child, wait);
+                child_stop(i->child, wait, final);
 }
 
 bool instance_is_stopped(const Instance *i) {
@@ -458,6 +547,10 @@ int instance_level(Instance *i, int log_level) {
 
 const char *instance_name(const Instance *i) {
         return i->name;
+}
+
+const char *instance_plugin(const Instance *i) {
+        return i->plugin;
 }
 
 unsigned instance_restarts(const Instance *i) {

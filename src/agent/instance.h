@@ -4,6 +4,7 @@
 #pragma once
 
 #include "agent/config.h"
+#include "agent/exits.h"
 #include "agent/keys.h"
 #include "sensor/child.h"
 #include "spool/spool.h"
@@ -14,6 +15,7 @@ typedef struct InstanceParams {
         Loop *loop;
         Spool *spool; /* borrowed */
         Keys *keys;   /* borrowed */
+        Exits *exits; /* borrowed; NULL: nothing can be kept */
         unsigned owner; /* in keys, from 1 */
         const char *host_path;
         const char *plugin_dirs;
@@ -28,6 +30,7 @@ typedef struct InstanceParams {
         /* who owns a key, for the log; may be NULL */
         const char *(*owner_name)(void *userdata, unsigned owner);
         bool (*time_trusted)(void *userdata); /* NULL: it always is */
+        bool (*online)(void *userdata);       /* the server can be reached; NULL: never */
         void *userdata;
 } InstanceParams;
 
@@ -43,7 +46,12 @@ Instance *instance_free(Instance *i);
 DEFINE_CLEANUP(Instance *, instance_free)
 
 void instance_start(Instance *i);
-void instance_stop(Instance *i, usec_t wait);
+/* final: nobody takes over from it. */
+void instance_stop(Instance *i, usec_t wait, bool final);
+/* The answer of exits_take(). fd is the callee's, or a negative errno. */
+void instance_give(Instance *i, const char *name, int fd);
+/* The server can be reached, or not any more. */
+void instance_connection(Instance *i, bool online);
 /* No host process is left. */
 bool instance_is_stopped(const Instance *i);
 /* Its process got SIGKILL and does not end. */
@@ -62,6 +70,7 @@ _must_check_ int instance_sample(Instance *i);
 _must_check_ int instance_level(Instance *i, int log_level);
 
 const char *instance_name(const Instance *i);
+const char *instance_plugin(const Instance *i);
 unsigned instance_restarts(const Instance *i);
 HostState instance_state(const Instance *i);
 const char *instance_reason(const Instance *i);

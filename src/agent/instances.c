@@ -21,10 +21,13 @@ struct Instances {
         InstancesParams params;
         const Config *config; /* NULL: stopped, none is wanted */
         Keys *keys;
+        Keep *keep;
+        Exits *exits;
         Slot *slots;
         size_t n_slots;
         unsigned next_owner;
         usec_t wait; /* for one that has to end */
+        bool final;  /* without a config: nobody takes over */
         bool deferred;
 };
 
@@ -103,6 +106,12 @@ Instance *instances_find(const Instances *all, const char *name) {
         return NULL;
 }
 
+static bool online(void *userdata) {
+        const Instances *all = userdata;
+
+        return all->params.online && all->params.online(all->params.userdata);
+}
+
 static int add_instance(Instances *all, const ConfigInstance *config) {
         InstanceParams p = all->params.instance;
         Slot *slots = reallocarray(all->slots, all->n_slots + 1, sizeof(*slots));
@@ -113,12 +122,14 @@ static int add_instance(Instances *all, const ConfigInstance *config) {
                 return -ENOMEM;
         all->slots = slots;
         p.keys = all->keys;
+        p.exits = all->exits;
         p.owner = all->next_owner++;
         p.appended = on_appended;
         p.changed = on_instance;
         p.frame = on_frame;
         p.owner_name = owner_name;
         p.time_trusted = time_trusted;
+        p.online = online;
         p.userdata = all;
         r = instance_new(&instance, &p, config);
         if (r < 0)
@@ -133,11 +144,30 @@ static void remove_slot(Instances *all, size_t i) {
         all->slots[i] = all->slots[--all->n_slots];
 }
 
+/* Another plugin of the same name takes nothing over. */
+static bool is_final(const Instances *all, const Instance *i) {
+        const ConfigInstance *c = wanted(all, instance_name(i));
+
+        return all->config ? !c || !streq(c->plugin, instance_plugin(i)) : all->final;
+}
+
 static void leave(const Instances *all, Slot *s) {
         if (s->leaving)
                 return;
         s->leaving = true;
-        instance_stop(s->instance, all->wait);
+        instance_stop(s->instance, all->wait, is_final(all, s->instance));
+}
+
+/* A daemon before this one has left what they kept, and nobody is going to take it. */
+static void end_strangers(const Instances *all) {
+        const char *name;
+        size_t n = 0;
+
+        while (exits_instance_at(all->exits, n))
+                n++;
+        while (n-- > 0)
+                if ((name = exits_instance_at(all->exits, n)) && !instances_find(all, name) && !wanted(all, name))
+                        exits_ended(all->exits, name, all->config || all->final);
 }
 
 /* true: some are still ending. */
@@ -179,6 +209,7 @@ void instances_set_config(Instances *all, const Config *config) {
                 if (instance_state(all->slots[i].instance) == HOST_MISCONFIGURED)
                         leave(all, &all->slots[i]);
         reconcile(all);
+        end_strangers(all);
 }
 
 void instances_look_again(Instances *all) {
@@ -189,15 +220,53 @@ bool instances_has(const Instances *all, const char *name) {
         return configured(all, name);
 }
 
-void instances_stop(Instances *all, usec_t wait) {
+void instances_stop(Instances *all, usec_t wait, bool final) {
         all->config = NULL;
         all->wait = wait;
+        all->final = final;
+        end_strangers(all);
         defer_reconcile(all);
 }
 
 void instances_kill(Instances *all) {
         while (all->n_slots > 0)
                 remove_slot(all, all->n_slots - 1);
+}
+
+static void on_give(void *userdata, const char *instance, const char *name, int fd) {
+        Instance *i = instances_find(userdata, instance);
+
+        if (i)
+                instance_give(i, name, fd);
+        else
+                closep(&fd);
+}
+
+static void on_exits(void *userdata) {
+        const Instances *all = userdata;
+
+        all->params.changed(all->params.userdata);
+}
+
+static int make_exits(Instances *all) {
+        const InstanceParams *i = &all->params.instance;
+        ExitsParams p = {.loop = i->loop,
+                         .host_path = i->host_path,
+                         .plugin_dirs = i->plugin_dirs,
+                         .runtime_dir = i->runtime_dir,
+                         .log_level = i->log_level,
+                         .give = on_give,
+                         .changed = on_exits,
+                         .userdata = all};
+        int r = keep_new(&all->keep);
+
+        if (r < 0)
+                return r;
+        r = keep_adopt(all->keep);
+        if (r < 0)
+                log_warning("what systemd has kept of the process before cannot be taken over: %s", strerror(-r));
+        p.keep = all->keep;
+        return exits_new(&all->exits, &p);
 }
 
 int instances_new(Instances **ret, const InstancesParams *params) {
@@ -210,6 +279,8 @@ int instances_new(Instances **ret, const InstancesParams *params) {
         all->next_owner = 1;
         all->wait = RELOAD_WAIT;
         r = keys_new(&all->keys);
+        if (r == 0)
+                r = make_exits(all);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(all);
@@ -222,14 +293,25 @@ Instances *instances_free(Instances *all) {
         for (size_t i = 0; i < all->n_slots; i++)
                 instance_free(all->slots[i].instance);
         free(all->slots);
+        exits_free(all->exits);
+        keep_free(all->keep);
         keys_free(all->keys);
         free(all);
         return NULL;
 }
 
+void instances_connection(const Instances *all, bool is_online) {
+        for (size_t i = 0; i < all->n_slots; i++)
+                instance_connection(all->slots[i].instance, is_online);
+}
+
 void instances_time_trusted(const Instances *all) {
         for (size_t i = 0; i < all->n_slots; i++)
                 instance_time_trusted(all->slots[i].instance);
+}
+
+bool instances_are_busy(const Instances *all) {
+        return exits_are_busy(all->exits);
 }
 
 size_t instances_n(const Instances *all) {

@@ -15,11 +15,15 @@
 #include "agent/agent.h"
 #include "agent/check.h"
 #include "agent/dump.h"
+#include "agent/exit-state.h"
+#include "agent/job.h"
 #include "agent/scan.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "mqtt/session.h"
 #include "sensor/rules.h"
+
+#define ASK_WITHIN (600 * USEC_PER_MSEC) /* a busy systemd needs some time; it is part of the stop's: agent/agent */
 
 static const char *arg_config = TBAGENT_CONF;
 static const char *arg_state_dir = TBAGENT_STATE_DIR;
@@ -29,7 +33,7 @@ static const char *arg_host = TBAGENT_HOST;
 static const char *arg_device_tree = "/proc/device-tree";
 static usec_t arg_deaf_after = 180 * USEC_PER_SEC;
 static bool arg_level_given;
-static enum { RUN, CHECK, ONCE, SCAN, RING, SEGMENTS } arg_mode = RUN;
+static enum { RUN, CHECK, ONCE, SCAN, RING, SEGMENTS, EXIT_STATE } arg_mode = RUN;
 static const char *arg_only; /* instance, plugin */
 static const char *arg_dump;
 
@@ -39,6 +43,8 @@ static void help(void) {
                "      --check [FILE]      check the configuration, print every mistake, exit 78 where there is one\n"
                "      --once [INSTANCE]   sample once and print keys, values and times, without a server\n"
                "      --scan [PLUGIN]     print what hardware is there, and a configuration for it\n"
+               "      --exit-state        give every output its on_exit value and hold it there until ended; systemd runs it\n"
+               "                          when the daemon has failed\n"
                "      --ring FILE         print the rows that wait in a ring file (RUNTIME/ring), also of a running daemon\n"
                "      --segments DIR      print the blocks that wait on the disk (STATE/spool)\n"
                "  -c, --config FILE       configuration (default %s, then FILE.d/*.conf)\n"
@@ -55,14 +61,15 @@ static void help(void) {
 }
 
 enum {
-        OPT_CHECK = 256, OPT_ONCE, OPT_SCAN, OPT_RING, OPT_SEGMENTS, OPT_STATE_DIR, OPT_RUNTIME_DIR, OPT_PLUGIN_DIR, OPT_HOST,
-        OPT_TREE, OPT_LEVEL, OPT_DEAF, OPT_VERSION
+        OPT_CHECK = 256, OPT_ONCE, OPT_SCAN, OPT_EXIT_STATE, OPT_RING, OPT_SEGMENTS, OPT_STATE_DIR, OPT_RUNTIME_DIR,
+        OPT_PLUGIN_DIR, OPT_HOST, OPT_TREE, OPT_LEVEL, OPT_DEAF, OPT_VERSION
 };
 
 static const struct option options[] = {
         { "check", no_argument, NULL, OPT_CHECK },
         { "once", no_argument, NULL, OPT_ONCE },
         { "scan", no_argument, NULL, OPT_SCAN },
+        { "exit-state", no_argument, NULL, OPT_EXIT_STATE },
         { "ring", required_argument, NULL, OPT_RING },
         { "segments", required_argument, NULL, OPT_SEGMENTS },
         { "config", required_argument, NULL, 'c' },
@@ -104,6 +111,9 @@ static int parse_option(int c) {
                 return 1;
         case OPT_SCAN:
                 arg_mode = SCAN;
+                return 1;
+        case OPT_EXIT_STATE:
+                arg_mode = EXIT_STATE;
                 return 1;
         case OPT_RING:
         case OPT_SEGMENTS:
@@ -236,12 +246,27 @@ static void apply_level(const Config *config) {
 typedef struct Main {
         Loop *loop;
         Agent *agent;
+        Job *job; /* the question that a stop begins with */
+        usec_t asked; /* when it was asked for */
 } Main;
+
+static void on_job(void *userdata, bool restart) {
+        Main *m = userdata;
+
+        if (restart)
+                log_info("systemd starts it again: outputs stay as they are");
+        agent_stop(m->agent, m->asked, !restart);
+}
 
 static void on_stop_signal(void *userdata, int signo _unused_) {
         Main *m = userdata;
+        JobParams p = { .loop = m->loop, .within = ASK_WITHIN, .answer = on_job, .userdata = m };
 
-        agent_stop(m->agent);
+        if (m->job)
+                return;
+        m->asked = loop_monotonic(m->loop);
+        if (job_new(&m->job, &p) < 0)
+                agent_stop(m->agent, m->asked, true);
 }
 
 /* A file that cannot be used changes nothing but the status. */
@@ -324,9 +349,21 @@ static int run_agent(Loop *loop, Config *config, const char *config_error) {
         }
         sd_notify(0, "READY=1");
         r = loop_run(loop);
+        job_free(m.job);
         if (r == EX_SOFTWARE || agent_left_thread(agent)) /* nothing of that thread may run into what exit() tears down */
                 _exit(r < 0 ? EX_OSERR : r);
         return r < 0 ? EX_OSERR : r;
+}
+
+static int exit_state(void) {
+        _cleanup_(freep) char *path = last_good_path();
+        ExitStateParams p = {.config_path = arg_config,
+                             .last_good_path = path,
+                             .host_path = arg_host,
+                             .plugin_dirs = arg_plugin_dirs,
+                             .runtime_dir = arg_runtime_dir};
+
+        return path ? exit_state_run(&p) : EX_OSERR;
 }
 
 static int run(void) {
@@ -374,6 +411,9 @@ int main(int argc, char **argv) {
                 return arg_mode == CHECK  ? check_configuration(&check)
                        : arg_mode == ONCE ? check_once(&check, arg_only)
                                           : scan(&check, arg_only);
+        case EXIT_STATE:
+                log_open("tbagent");
+                return exit_state();
         case RING:
                 return dump_ring(arg_dump);
         case SEGMENTS:

@@ -32,8 +32,9 @@ static const FrameKind kinds[] = {
         [FRAME_ANSWER]             = { "answer", "uus" },
         [FRAME_FD]                 = { "fd", "su" },
         [FRAME_LEVEL]              = { "level", "u" },
-        [FRAME_STOP]               = { "stop", "" },
+        [FRAME_STOP]               = { "stop", "u" },
         [FRAME_ROWS_ACK]           = { "rows-ack", "u" },
+        [FRAME_CONNECTION]         = { "connection", "u" },
         [FRAME_HELLO]              = { "hello", "uss" },
         [FRAME_PROBLEM]            = { "problem", "usus" },
         [FRAME_DECLARE]            = { "declare", "ssu" },
@@ -56,6 +57,7 @@ static const FrameKind kinds[] = {
         [FRAME_COUNTERS]           = { "counters", "uuuuuu" },
         [FRAME_DONE]               = { "done", "s" },
         [FRAME_EFFECT]             = { "effect", "susss" },
+        [FRAME_FD_FORGET]          = { "fd-forget", "s" },
 };
 
 static const char *const state_names[_HOST_STATE_MAX] = {

@@ -23,8 +23,9 @@ typedef enum FrameType {
         FRAME_ANSWER,      /* u token, u errno, s json: to ATTRIBUTES_REQUEST and CALL */
         FRAME_FD,          /* s name, u errno: to FD_TAKE; with the fd */
         FRAME_LEVEL,       /* u log level */
-        FRAME_STOP,        /* - : close and end; end of file means the same */
+        FRAME_STOP,        /* u final : close and end; end of file means the same, not finally */
         FRAME_ROWS_ACK,    /* u bytes: of ROWS frames taken, see sensor/outbox.h; not answered by old daemons */
+        FRAME_CONNECTION,  /* u online : whether the server can be reached; after CHECKED and at each change */
         /* host -> daemon */
         FRAME_HELLO = 64,  /* u abi of the plugin, s plugin name, s summary */
         FRAME_PROBLEM,     /* u fatal, s file, u line, s text : of the configuration; fatal: misconfigured */
@@ -49,6 +50,7 @@ typedef enum FrameType {
         FRAME_DONE,        /* s reason : CHECK, ONCE or SCAN mode is through, or the host is about to end */
         FRAME_EFFECT,      /* s path, u errno, s json in effect ("" none), s json without live changes, s why : answer to SETTING;
                               ENOENT, EPERM: not an option that may change, else the value was refused */
+        FRAME_FD_FORGET,   /* s name : it is not to be kept any more */
 } FrameType;
 
 typedef enum FrameMode { MODE_RUN, MODE_CHECK, MODE_ONCE, MODE_SCAN, MODE_EXIT_STATE } FrameMode;

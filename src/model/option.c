@@ -353,6 +353,10 @@ const char *node_key(const Node *n) {
         return n->name;
 }
 
+const char *node_path(const Node *n) {
+        return n->path;
+}
+
 const char *node_own_name(const Node *n) {
         return n->name;
 }

@@ -39,6 +39,7 @@ bool node_is_percent(const Node *n, const char *name); /* DELTA */
 const Node *node_member(const Node *n, const char *name, size_t index); /* GROUP, MAP */
 const char *node_key(const Node *n);      /* what the channel is called upstream: key/prefix, else its name */
 const char *node_own_name(const Node *n); /* its name in the file */
+const char *node_path(const Node *n);     /* "plugins.io.lines.pump": for messages */
 const char *node_file(const Node *n, const char *name, unsigned *ret_line); /* where set; NULL: default */
 
 /* A live change: checks setting (NULL: back to the value from the file) for path below n ("every",

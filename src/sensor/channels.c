@@ -36,6 +36,8 @@ const struct tbagent_option instance_options[] = {
         { "intake_burst", TBAGENT_SIZE, 0, "1M", 0, 1e12, NULL, "bytes", "What it takes at once beyond intake.", NULL },
         { "persist", TBAGENT_DURATION, 0, "15min", 1, YEAR, NULL, "s",
           "Longest time between two writes of kept totals to the disk.", NULL },
+        { "on_exit_after", TBAGENT_DURATION, 0, "1s", 0, 3600, NULL, "s",
+          "When its process ends and is not back after this time, its outputs get their on_exit values.", NULL },
         { "report", TBAGENT_GROUP, R, NULL, 0, 0, NULL, NULL, "Report rules of all keys of the instance.", report_options },
         { "keys", TBAGENT_MAP, R, NULL, 0, 0, NULL, NULL, "Report rules of single keys, by their names.", report_options },
         { "device", TBAGENT_STRING, 0, NULL, 0, 0, NULL, NULL, "Reserved for sub-devices.", NULL },

@@ -402,7 +402,7 @@ int child_start(Child *c) {
         return r;
 }
 
-void child_stop(Child *c, usec_t wait) {
+void child_stop(Child *c, usec_t wait, bool final) {
         c->wanted = false;
         loop_timer_disarm(c->restart);
         if (c->phase == PHASE_NONE) {
@@ -413,7 +413,8 @@ void child_stop(Child *c, usec_t wait) {
         if (c->phase == PHASE_KILLED)
                 return;
         if (c->fd >= 0) {
-                (void)!child_send(c, FRAME_STOP); /* without room for it the end of file says the same */
+                (void)!child_send(c, FRAME_STOP,
+                                  (uint64_t) final); /* without room for it the end of file says the same, but not `final` */
                 (void)shutdown(c->fd, SHUT_WR);
         }
         end_process(c, wait, "did not end in time, killed");

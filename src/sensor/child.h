@@ -43,8 +43,9 @@ DEFINE_CLEANUP(Child *, child_free)
  * or STOPPED it starts anew; while the old one is still ending, as soon as that has ended. What cannot be
  * spawned is told as a state and, in mode RUN, tried again: 0. */
 _must_check_ int child_start(Child *c);
-/* Orderly: FRAME_STOP, end of file, SIGKILL after `wait`; ends in HOST_STOPPED (or HOST_STUCK). */
-void child_stop(Child *c, usec_t wait);
+/* Orderly: FRAME_STOP, end of file, SIGKILL after `wait`; ends in HOST_STOPPED (or HOST_STUCK). final: nobody takes over
+ * from it, which the plugin is told. */
+void child_stop(Child *c, usec_t wait, bool final);
 
 /* What goes in at the next start, copied (live settings, kept state). */
 _must_check_ int child_set_settings(Child *c, const uint8_t *settings, size_t size);

@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <sysexits.h>
 
+#include "sensor/operations.h"
 #include "sensor/serve.h"
 #include "sensor/wire.h"
 
@@ -143,6 +144,13 @@ static int load(Host *h, Problems *p) {
         return 0;
 }
 
+/* What no table can say. There has to be a configuration that the tables take. */
+static void check_by_plugin(Host *h, problem_fn fn, Problems *p) {
+        if (fn && p->fatal == 0 && h->plugin->ops.check)
+                operations_check(&h->plugin->ops,
+                                 &(ServicesParams){.outbox = h->outbox, .instance = h->instance, .options = h->options}, fn, p);
+}
+
 static int check(Host *h, problem_fn fn, Problems *p) {
         const struct tbagent_option *const tables[4] = { instance_options, h->plugin->ops.options };
         char path[300];
@@ -155,6 +163,8 @@ static int check(Host *h, problem_fn fn, Problems *p) {
                 return -ENOMEM;
         r = channels_new(&h->channels, &(ChannelsParams){ .instance = h->instance, .options = h->options, .settings = h->settings,
                                                           .plugin_options = h->plugin->ops.options }, fn, p);
+        if (r >= 0)
+                check_by_plugin(h, fn, p);
         return MIN(r, 0);
 }
 
@@ -173,12 +183,25 @@ static void tell_method(const Host *h, const struct tbagent_method *m, const cha
                           (uint64_t)m->flags);
 }
 
+/* "direction=out": the channel's option has this value (sensor/plugin has checked that there is one). */
+static bool method_fits(const struct tbagent_method *m, const Channel *c) {
+        const char *equals = m->when ? strchr(m->when, '=') : NULL, *value;
+        char option[64];
+
+        if (!equals)
+                return true;
+        snprintf(option, sizeof option, "%.*s", (int)(equals - m->when), m->when);
+        value = node_string(c->node, option, 0);
+        return value && streq(value, equals + 1);
+}
+
 static void tell_methods(const Host *h) {
         for (const struct tbagent_method *m = h->plugin->ops.methods; m && m->name; m++) {
                 if (!(m->flags & TBAGENT_METHOD_CHANNEL))
                         tell_method(h, m, "");
                 for (size_t i = 0; i < channels_count_maps(h->channels) && (m->flags & TBAGENT_METHOD_CHANNEL); i++)
-                        tell_method(h, m, channels_get(h->channels, i)->name);
+                        if (method_fits(m, channels_get(h->channels, i)))
+                                tell_method(h, m, channels_get(h->channels, i)->name);
         }
 }
 

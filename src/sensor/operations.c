@@ -10,6 +10,7 @@
 
 #define JSON_MAX (64 * KIB)
 #define NAME_TEXT_MAX 255
+#define KEPT_NAME_MAX 128 /* with the instance's name before it 255 at most */
 
 static Services *of(struct tbagent_host *host) {
         return CONTAINER_OF(host, Services, host);
@@ -99,6 +100,10 @@ static const struct tbagent_node *op_member(const struct tbagent_node *n, const 
 
 static const char *op_node_name(const struct tbagent_node *n) {
         return node_key(n);
+}
+
+static const char *op_channel(const struct tbagent_node *n) {
+        return node_own_name(n);
 }
 
 static int op_is_set(const struct tbagent_node *n, const char *name) {
@@ -257,8 +262,18 @@ static int op_state_get(struct tbagent_host *h, void *data, size_t size) {
         return (int)n;
 }
 
+/* What systemd's store takes as part of a name. */
+static bool kept_name_valid(const char *name) {
+        size_t n = 0;
+
+        for (; name && name[n]; n++)
+                if (name[n] <= ' ' || name[n] > '~' || name[n] == ':' || n == KEPT_NAME_MAX)
+                        return false;
+        return n > 0;
+}
+
 static int op_fd_keep(struct tbagent_host *h, const char *name, int fd) {
-        if (!name || !name[0] || strlen(name) > NAME_TEXT_MAX || fd < 0)
+        if (!kept_name_valid(name) || fd < 0)
                 return -EINVAL;
         return outbox_send_fd(of(h)->params.outbox, fd, FRAME_FD_KEEP, name);
 }
@@ -266,9 +281,42 @@ static int op_fd_keep(struct tbagent_host *h, const char *name, int fd) {
 static int op_fd_take(struct tbagent_host *h, const char *name) {
         Services *s = of(h);
 
-        if (!name || !name[0] || strlen(name) > NAME_TEXT_MAX)
+        if (!kept_name_valid(name))
                 return -EINVAL;
         return s->params.take_fd(s->params.userdata, name);
+}
+
+static int op_fd_forget(struct tbagent_host *h, const char *name) {
+        return kept_name_valid(name) ? outbox_send(of(h)->params.outbox, FRAME_FD_FORGET, name) : -EINVAL;
+}
+
+static int op_is_final(struct tbagent_host *h) {
+        return of(h)->final;
+}
+
+static int op_is_online(struct tbagent_host *h) {
+        return of(h)->online;
+}
+
+static int op_lost(struct tbagent_host *h, uint32_t points, int64_t from_ns, int64_t to_ns, const char *why) {
+        if (points == 0 || from_ns > to_ns || !why || strlen(why) > NAME_TEXT_MAX)
+                return -EINVAL;
+        outbox_add_gap(of(h)->params.outbox, points, from_ns, to_ns, why);
+        return 0;
+}
+
+static int op_problem(struct tbagent_host *h, const struct tbagent_node *n, const char *option, const char *text) {
+        const Services *s = of(h);
+        char line[SERVICES_TEXT_MAX];
+        unsigned number = 0;
+        const char *file;
+
+        if (!s->problem || !n || !option || !text)
+                return -EINVAL;
+        file = node_file(n, option, &number);
+        snprintf(line, sizeof line, "%s.%s %s", node_path(n), option, text);
+        s->problem(s->problem_userdata, true, file, number, line);
+        return 0;
 }
 
 static int op_found(struct tbagent_host *h, const char *json_object) {
@@ -317,4 +365,41 @@ const struct tbagent_services operations = {
         .fd_keep = op_fd_keep,
         .fd_take = op_fd_take,
         .found = op_found,
+        .fd_forget = op_fd_forget,
+        .is_final = op_is_final,
+        .is_online = op_is_online,
+        .lost = op_lost,
+        .problem = op_problem,
+        .channel = op_channel,
 };
+
+/* ---- check */
+
+static const struct tbagent_services check_operations = {
+        .abi = TBAGENT_PLUGIN_ABI,
+        .size = sizeof check_operations,
+        .log = op_log,
+        .instance = op_instance,
+        .options = op_options,
+        .member = op_member,
+        .node_name = op_node_name,
+        .is_set = op_is_set,
+        .get_int = op_get_int,
+        .get_float = op_get_float,
+        .get_string = op_get_string,
+        .problem = op_problem,
+        .channel = op_channel,
+};
+
+void operations_check(const struct tbagent_plugin *plugin, const ServicesParams *params, problem_fn fn, void *userdata) {
+        _cleanup_(freep) Services *s = calloc(1, sizeof *s);
+
+        if (!s)
+                return;
+        s->host.services = &check_operations;
+        s->params = *params;
+        s->log_level = TBAGENT_INFO;
+        s->problem = fn;
+        s->problem_userdata = userdata;
+        (void)plugin->check(&s->host);
+}

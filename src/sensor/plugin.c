@@ -151,12 +151,40 @@ static int check_options(const struct tbagent_option *table, const struct tbagen
         return 0;
 }
 
-static int check_methods(const struct tbagent_method *table, char **ret_why) {
+/* Every map of channels has this option, as text. */
+static bool channels_have(const struct tbagent_option *table, const char *name, size_t size) {
+        for (const struct tbagent_option *o = table; o && o->name; o++) {
+                const struct tbagent_option *m = o->members;
+
+                if (o->type == TBAGENT_GROUP && !channels_have(o->members, name, size))
+                        return false;
+                if (!is_channel_map(o))
+                        continue;
+                while (m->name && (strlen(m->name) != size || strncmp(m->name, name, size) != 0))
+                        m++;
+                if (!m->name || m->type != TBAGENT_STRING)
+                        return false;
+        }
+        return true;
+}
+
+static bool condition_holds(const struct tbagent_method *m, const struct tbagent_option *options) {
+        const char *equals = m->when ? strchr(m->when, '=') : NULL;
+
+        return !m->when || ((m->flags & TBAGENT_METHOD_CHANNEL) && equals && equals - m->when < NAME_MAX_SIZE &&
+                            channels_have(options, m->when, (size_t)(equals - m->when)));
+}
+
+static int check_methods(const struct tbagent_method *table, const struct tbagent_option *options, char **ret_why) {
         for (const struct tbagent_method *m = table; m && m->name; m++) {
                 if (!name_is_plain(m->name))
                         return refuse(ret_why, "the plugin has a method with a name that cannot be called: \"%.64s\"", m->name);
                 if (m->flags & ~(TBAGENT_METHOD_CHANNEL | TBAGENT_METHOD_TEXT))
                         return refuse(ret_why, "the plugin's method \"%s\" has unknown flags", m->name);
+                if (!condition_holds(m, options))
+                        return refuse(ret_why,
+                                      "the plugin's method \"%s\" has a condition on an option that its channels lack: \"%.64s\"",
+                                      m->name, m->when);
                 for (const struct tbagent_method *before = table; before < m; before++)
                         if (streq(before->name, m->name))
                                 return refuse(ret_why, "the plugin's method \"%s\" stands twice in its table", m->name);
@@ -175,7 +203,7 @@ static int check_ops(const struct tbagent_plugin *p, const char *path, const str
         if (p->methods && p->methods->name && !p->rpc)
                 return refuse(ret_why, "plugin \"%s\" lists methods but has no rpc", p->name);
         r = check_options(p->options, reserved, false, 0, ret_why);
-        return r < 0 ? r : check_methods(p->methods, ret_why);
+        return r < 0 ? r : check_methods(p->methods, p->options, ret_why);
 }
 
 int plugin_new(Plugin **ret, const char *path, const struct tbagent_option *reserved, char **ret_why) {

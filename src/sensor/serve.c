@@ -101,6 +101,19 @@ static void on_attribute(Serve *s, const Frame *f) {
         services_leave(s->services);
 }
 
+static void on_connection(Serve *s, bool online) {
+        const struct tbagent_plugin *ops = &s->params.plugin->ops;
+
+        if (s->services->online == online)
+                return;
+        s->services->online = online;
+        if (!ops->connection || !life_is_open(s->life))
+                return;
+        services_enter(s->services, SAMPLER_EVENT);
+        (void)ops->connection(&s->services->host, life_state(s->life), online);
+        services_leave(s->services);
+}
+
 static void on_setting(Serve *s, const Frame *f) {
         const char *path = f->f[0].data;
         char text[400];
@@ -133,7 +146,11 @@ static void dispatch(Serve *s, const Frame *f) {
         case FRAME_LEVEL:
                 s->services->log_level = (int)MIN(f->f[0].u, (uint64_t)TBAGENT_DEBUG);
                 break;
+        case FRAME_CONNECTION:
+                on_connection(s, f->f[0].u != 0);
+                break;
         case FRAME_STOP:
+                s->services->final = f->f[0].u != 0;
                 end(s, 0, "");
                 break;
         default: /* ROWS_ACK: see outbox.c; a late FD: its taker has given up; what a later daemon may say */
@@ -340,11 +357,21 @@ int serve_scan(Serve *s) {
         return 0;
 }
 
-/* What close() leaves behind is the state at exit. */
+/* What the plugin holds open stays open until somebody ends this process. */
 int serve_exit_state(Serve *s) {
-        (void)!life_open(s->life);
-        finish(s, true);
-        return 0;
+        const struct tbagent_plugin *ops = &s->params.plugin->ops;
+        int code = 0;
+
+        if (ops->exit_state) {
+                services_enter(s->services, SAMPLER_EVENT);
+                (void)ops->exit_state(&s->services->host);
+                services_leave(s->services);
+        }
+        (void)outbox_send(s->params.outbox, FRAME_DONE, "");
+        flush(s);
+        if (ops->exit_state)
+                code = loop_run(s->params.loop);
+        return code < 0 ? EX_SOFTWARE : code;
 }
 
 /* ---- */

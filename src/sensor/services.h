@@ -40,6 +40,10 @@ typedef struct Services {
         Sampler *sampler;
         Events *events;
         bool in_call, armed;
+        bool final; /* nobody takes over from this process */
+        bool online; /* the server can be reached */
+        problem_fn problem; /* check() runs: who is told; else NULL */
+        void *problem_userdata;
         bool quiet; /* complaints are only kept: absence of an optional instance is silent */
         int log_level;
         char complaint[256];

@@ -116,6 +116,52 @@ before=$(stored)
 check "and telemetry still arrives" until_true 20 some_stored $((before + 5))
 rm /etc/tbagent.conf.d/zz-broken.conf
 
+# kept descriptors: an output of the plugin keeper is text in a file that goes with its last descriptor
+install -m 644 plugins/keeper.so "$(dirname "$(dpkg -L tbagent | grep /plugins/system.so)")"
+kept() { systemctl show -p NFileDescriptorStore --value tbagent; }
+kept_is() { [[ $(kept) == "$1" ]]; }
+since() { journalctl --sync; journalctl -u tbagent -u tbagent-exit-state -o cat --no-pager --since "@$1"; }
+now() { sleep .01; date +%s.%6N; }
+said() { since "$mark" | grep -q -- "$1"; }
+quiet() { ! since "$mark" | grep -E 'initial|close\)|exit state'; }
+running_again() { local n; n=$(since "$mark" | grep -c '^io: running'); ((n > 0)); }
+cat >/etc/tbagent.conf.d/kept.conf <<'CONF'
+plugins = { io = { plugin = "keeper"; every = "1s"; outputs = { a = { on_exit = "away"; }; b = { on_exit = "away"; }; }; }; };
+CONF
+mark=$(now); systemctl reload tbagent
+check "systemd keeps what a plugin keeps" until_true 10 kept_is 2
+mark=$(now); systemctl restart tbagent
+check "after systemctl restart it is taken" until_true 10 running_again
+since "$mark" | grep -E '^io|systemd starts' | sed 's/^/# /'
+check "and no output has moved" quiet
+check "because systemd said so" said 'systemd starts it again'
+mark=$(now); apt-get install -y -qq --reinstall ./tbagent_*.deb >/tmp/out 2>&1
+check "after an upgrade it is taken" until_true 20 running_again
+check "and no output has moved" quiet
+mark=$(now); kill -9 "$(main_pid)"
+check "after kill -9 of the daemon it is taken" until_true 20 running_again
+check "and no output has moved" quiet
+check "nor was it taken for a failure" sh -c '! systemctl is-active tbagent-exit-state && [ "$(systemctl show -p NRestarts --value tbagent)" = 1 ]'
+mark=$(now); systemctl stop tbagent
+check "systemctl stop sets the outputs" said 'io: b is away (close)'
+check "and nothing is kept any more" kept_is 0
+mark=$(now); systemctl start tbagent; until_true 10 kept_is 2
+echo '{' >/etc/tbagent.conf.d/zz-broken.conf; rm /var/lib/tbagent/last-good.conf
+mark=$(now); systemctl restart tbagent
+check "a daemon that cannot start any more is given up" until_true 20 sh -c 'systemctl is-failed tbagent'
+check "and another unit sets the outputs" until_true 10 said 'io: b is not kept'
+since "$mark" | sed 's/^/# /'
+check "and holds them" systemctl is-active tbagent-exit-state
+systemctl status tbagent-exit-state --no-pager 2>&1 | grep -E 'Status:' | sed 's/^ */# /'
+check "under the same sandbox" awk -v x="$(systemd-analyze security tbagent-exit-state --no-pager 2>/dev/null | sed -nE 's/.*exposure level for [^:]*: ([0-9.]+).*/\1/p')" 'BEGIN { exit !(x > 0 && x <= 1.5) }'
+rm /etc/tbagent.conf.d/zz-broken.conf
+mark=$(now); systemctl start tbagent
+check "until the daemon starts again" until_true 10 running_again
+check "which ends that unit" sh -c '! systemctl is-active tbagent-exit-state && ! systemctl is-failed tbagent-exit-state'
+rm /etc/tbagent.conf.d/kept.conf
+systemctl reload tbagent; until_true 10 kept_is 0
+rm "$(dirname "$(dpkg -L tbagent | grep /plugins/system.so)")/keeper.so"
+
 # watchdog
 mkdir -p /run/systemd/system/tbagent.service.d
 printf '[Service]\nWatchdogSec=3\n' >/run/systemd/system/tbagent.service.d/watchdog.conf

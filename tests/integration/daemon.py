@@ -134,7 +134,8 @@ def is_alive(pid):
 class Daemon:
     """Starts tbagent; a context manager that leaves nothing running and, after a failure, shows the log."""
 
-    def __init__(self, case, text, name='tbagent', more_options=(), env=None, conf=None, reports=REPORTS):
+    def __init__(self, case, text, name='tbagent', more_options=(), env=None, conf=None, reports=REPORTS,
+                 manager=None):
         self.case, self.reports = case, reports      # reports: lines of a sanitizer or valgrind that are a failure
         self.folder = case.folder
         self.conf = conf or os.path.join(case.folder, name + '.conf')
@@ -142,9 +143,11 @@ class Daemon:
             write(self.conf, text)
         self.lines, self.seen = [], []
         self.news = threading.Condition()
+        # manager: what systemd does for it (manager.py)
+        before, given, fds = manager.before_start() if manager else ((), {}, ())
         self.process = subprocess.Popen(
-            [*WRAP, BIN, '--config', self.conf, *options(case.folder), *more_options], stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, env={**os.environ, **NO_BUS, **(env or {})}, cwd=case.folder)
+            [*before, *WRAP, BIN, '--config', self.conf, *options(case.folder), *more_options], stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, env={**os.environ, **NO_BUS, **given, **(env or {})}, cwd=case.folder, pass_fds=fds)
         self.pid = self.process.pid
         self.started = time.time()
         self.reader = threading.Thread(target=self._read, daemon=True)

@@ -21,13 +21,14 @@ seen: $3"; fi
 allowed() { # libraries that the plugin may need besides libc
         case $1 in
         exec.so) echo 'libjson-c\.so\.' ;;
+        gpio.so) echo '(libgpiod|libjson-c|libm)\.so\.' ;;
         *) echo 'nothing' ;;
         esac
 }
 
 echo "1..$((3 * ${#plugins[@]} + 1))"
 names=$(for plugin in "${plugins[@]}"; do basename "$plugin" .so; done | tr '\n' ' ')
-expect "the plugins of this tree are there" "exec onewire system " "$names"
+expect "the plugins of this tree are there" "exec gpio onewire system " "$names"
 for plugin in "${plugins[@]}"; do
         name=$(basename "$plugin")
         # Sanitizers add helpers of their own to what is exported.

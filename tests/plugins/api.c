@@ -18,12 +18,12 @@ static const struct tbagent_option options[] = {
 };
 
 static const struct tbagent_method methods[] = {
-        { "quick", "any JSON", "Answers with its params.", 0 },
-        { "slow", "any JSON", "Answers after a second.", 0 },
-        { "crash", "any JSON", "Ends its process.", 0 },
-        { "toggle", NULL, "Answers how often it was called.", 0 },
-        { "never", NULL, "Does not answer.", 0 },
-        { "text", "text", "Answers with its params, which stay text.", TBAGENT_METHOD_TEXT },
+        { "quick", "any JSON", "Answers with its params.", 0, NULL },
+        { "slow", "any JSON", "Answers after a second.", 0, NULL },
+        { "crash", "any JSON", "Ends its process.", 0, NULL },
+        { "toggle", NULL, "Answers how often it was called.", 0, NULL },
+        { "never", NULL, "Does not answer.", 0, NULL },
+        { "text", "text", "Answers with its params, which stay text.", TBAGENT_METHOD_TEXT, NULL },
         { 0 },
 };
 

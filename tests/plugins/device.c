@@ -16,13 +16,13 @@ static const struct tbagent_option options[] = {
 };
 
 static const struct tbagent_method methods[] = {
-        { "echo", "any JSON", "Answers with its params.", 0 },
-        { "text", "a text", "Answers with its params, which stay text.", TBAGENT_METHOD_TEXT },
-        { "later", "milliseconds", "Answers so much later with the number of times that it ran.", 0 },
-        { "reply", "0 to 6", "Answers with something that is no answer.", 0 },
-        { "publish", "an object", "Makes it client attributes.", 0 },
-        { "ask", "CLIENT|SHARED", "Asks for attributes, names separated by commas.", TBAGENT_METHOD_TEXT },
-        { "call", "a method", "Asks the server to run it.", TBAGENT_METHOD_TEXT },
+        { "echo", "any JSON", "Answers with its params.", 0, NULL },
+        { "text", "a text", "Answers with its params, which stay text.", TBAGENT_METHOD_TEXT, NULL },
+        { "later", "milliseconds", "Answers so much later with the number of times that it ran.", 0, NULL },
+        { "reply", "0 to 6", "Answers with something that is no answer.", 0, NULL },
+        { "publish", "an object", "Makes it client attributes.", 0, NULL },
+        { "ask", "CLIENT|SHARED", "Asks for attributes, names separated by commas.", TBAGENT_METHOD_TEXT, NULL },
+        { "call", "a method", "Asks the server to run it.", TBAGENT_METHOD_TEXT, NULL },
         { 0 },
 };
 

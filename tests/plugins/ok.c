@@ -23,10 +23,10 @@ static const struct tbagent_option options[] = {
 };
 
 static const struct tbagent_method methods[] = {
-        { "echo", "any JSON", "Answers with its params.", 0 },
-        { "later", NULL, "Answers in 10 ms.", 0 },
-        { "set", "a number", "Sets a channel.", TBAGENT_METHOD_CHANNEL },
-        { "ask", NULL, "Asks the server until that is refused, answers how often less how many answers came.", 0 },
+        { "echo", "any JSON", "Answers with its params.", 0, NULL },
+        { "later", NULL, "Answers in 10 ms.", 0, NULL },
+        { "set", "a number", "Sets a channel.", TBAGENT_METHOD_CHANNEL, NULL },
+        { "ask", NULL, "Asks the server until that is refused, answers how often less how many answers came.", 0, NULL },
         { 0 },
 };
 

@@ -68,7 +68,7 @@ def make_edges(gpio, offset, count, period=0):
     before = os.sched_getaffinity(0)
     fd = os.open(path, os.O_WRONLY)
     try:
-        _on_one_processor()
+        serve_on_one_processor()
         began = time.monotonic()
         for i in range(count):
             wait = began + i * period - time.monotonic()
@@ -82,7 +82,7 @@ def make_edges(gpio, offset, count, period=0):
         os.sched_setaffinity(0, before)
 
 
-def _on_one_processor():
+def serve_on_one_processor():
     """This process, and the threads of the kernel that serve interrupts of lines."""
     os.sched_setaffinity(0, {0})
     interrupts = re.findall(r'^ *(\d+):.* irq_sim ', hardware.read('/proc/interrupts'), re.M)

@@ -45,7 +45,7 @@ struct Harness {
         size_t n_emits, row;
         bool row_open;
         int64_t row_time, now;
-        char *lines[LINES_MAX], *found[64];
+        char *lines[LINES_MAX], *found[256];
         int levels[LINES_MAX];
         size_t n_lines, n_found;
 
@@ -340,7 +340,7 @@ static int timeout(struct tbagent_host *host, uint64_t usec) {
 static int found(struct tbagent_host *host, const char *json) {
         Harness *h = harness(host);
 
-        assert_true(h->n_found < 64);
+        assert_true(h->n_found < sizeof(h->found) / sizeof(h->found[0]));
         h->found[h->n_found++] = copy(json);
         return 0;
 }
@@ -363,6 +363,7 @@ static const struct tbagent_services services = {
         .options = options,
         .member = member,
         .node_name = node_name,
+        .channel = node_name,
         .is_set = is_set,
         .get_int = get_int,
         .get_float = get_float,
@@ -427,6 +428,26 @@ Harness *harness_free(Harness *h) {
 
 const struct tbagent_plugin *harness_plugin(Harness *h) {
         return h->plugin;
+}
+
+struct tbagent_services *harness_services(Harness *h) {
+        return &h->services;
+}
+
+struct tbagent_host *harness_host(Harness *h) {
+        return &h->host;
+}
+
+void *harness_state(Harness *h) {
+        return h->state;
+}
+
+void *harness_symbol(Harness *h, const char *name) {
+        return dlsym(h->library, name);
+}
+
+void harness_row_end(Harness *h) {
+        row_end(&h->host, 0);
 }
 
 int harness_open(Harness *h) {

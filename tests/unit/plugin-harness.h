@@ -34,6 +34,12 @@ typedef struct Emit {
 Harness *harness_new(const char *plugin, const Option *options);
 Harness *harness_free(Harness *h);
 const struct tbagent_plugin *harness_plugin(Harness *h);
+/* For a fixture that stands in for more services, or calls more verbs. */
+struct tbagent_services *harness_services(Harness *h);
+struct tbagent_host *harness_host(Harness *h);
+void *harness_state(Harness *h);         /* the plugin's */
+void *harness_symbol(Harness *h, const char *name); /* of its library; NULL: there is none */
+void harness_row_end(Harness *h);        /* after such a verb */
 
 int harness_open(Harness *h);
 int harness_sample(Harness *h);

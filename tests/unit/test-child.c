@@ -93,7 +93,7 @@ static void on_frame(void *userdata, Child *c, const Frame *f, int fd) {
                 t->kept_fd = fd;
         }
         if (t->stop_in_frame)
-                child_stop(c, LONG);
+                child_stop(c, LONG, false);
 }
 
 static void test_new(Test *t, Loop *loop, const char *what, FrameMode mode) {
@@ -165,7 +165,7 @@ static void test_life(_unused_ void **state) {
         assert_int_equal(child_send(t->child, FRAME_SAMPLE), 0);
         wait_text(t, t->rows, "sample|");
 
-        child_stop(t->child, LONG);
+        child_stop(t->child, LONG, false);
         wait_text(t, t->states, "stopped|");
         assert_string_equal(t->states, "opening|running|stopped|");
         assert_non_null(strstr(t->logs, "asked to stop|"));
@@ -187,20 +187,20 @@ static void test_setup(_unused_ void **state) {
 
         t = begin("echo", MODE_RUN);
         wait_text(t, t->rows, "boiler|settings||");
-        child_stop(t->child, LONG);
+        child_stop(t->child, LONG, false);
         wait_text(t, t->states, "stopped|");
         assert_int_equal(child_set_settings(t->child, (const uint8_t *)"other", 5), 0);
         assert_int_equal(child_set_state_blob(t->child, "kept", 4), 0);
         t->rows[0] = 0;
         assert_int_equal(child_start(t->child), 0);
         wait_text(t, t->rows, "boiler|other|kept|");
-        child_stop(t->child, LONG);
+        child_stop(t->child, LONG, false);
         wait_text(t, t->states, "stopped|opening|running|stopped|");
 
         assert_int_equal(child_set_settings(t->child, (const uint8_t *)big, FRAME_SIZE_MAX), 0);
         assert_int_equal(child_start(t->child), -EMSGSIZE);
         assert_int_equal(child_state(t->child), HOST_MISCONFIGURED);
-        child_stop(t->child, 0);
+        child_stop(t->child, 0, false);
         assert_int_equal(child_state(t->child), HOST_STOPPED);
         end(t);
         free(big);
@@ -294,7 +294,7 @@ static void test_socket_full(_unused_ void **state) {
                 r = child_send(t->child, FRAME_ATTRIBUTE, "key", text);
         while (r == 0);
         assert_int_equal(r, -EAGAIN);
-        child_stop(t->child, LONG); /* deaf to that, too */
+        child_stop(t->child, LONG, false); /* deaf to that, too */
         assert_int_equal(loop_advance(t->loop, LONG - 1), 0);
         assert_true(child_pid(t->child) > 0);
         assert_int_equal(loop_advance(t->loop, USEC_PER_SEC), 0);
@@ -401,7 +401,7 @@ static void test_no_program(_unused_ void **state) {
                         assert_int_equal(child_restarts(t->child), 0);
                 else
                         assert_true(child_restarts(t->child) >= 10);
-                child_stop(t->child, 0);
+                child_stop(t->child, 0, false);
                 assert_int_equal(child_state(t->child), HOST_STOPPED);
                 end(t);
         }
@@ -444,7 +444,7 @@ static void test_backoff(_unused_ void **state) {
         while (child_pid(t->child) > 0)
                 turn(t);
         assert_int_equal(child_state(t->child), HOST_BACKOFF);
-        child_stop(t->child, LONG);
+        child_stop(t->child, LONG, false);
         assert_int_equal(child_state(t->child), HOST_STOPPED);
         assert_int_equal(loop_advance(t->loop, 600 * USEC_PER_SEC), 0);
         assert_int_equal(child_pid(t->child), 0);
@@ -475,7 +475,7 @@ static void test_stop_hung(_unused_ void **state) {
         Test *t = begin("stop-self", MODE_RUN);
 
         wait_text(t, t->states, "running|");
-        child_stop(t->child, 2 * USEC_PER_SEC);
+        child_stop(t->child, 2 * USEC_PER_SEC, false);
         assert_int_equal(loop_advance(t->loop, 1900 * USEC_PER_MSEC), 0);
         assert_string_equal(t->states, "opening|running|");
         assert_int_equal(loop_advance(t->loop, 200 * USEC_PER_MSEC), 0);
@@ -483,7 +483,7 @@ static void test_stop_hung(_unused_ void **state) {
 
         assert_int_equal(child_start(t->child), 0);
         wait_text(t, t->states, "killed|opening|running|");
-        child_stop(t->child, 0); /* at once */
+        child_stop(t->child, 0, false); /* at once */
         wait_text(t, t->states, "stopped:killed|");
         end(t);
 }
@@ -493,7 +493,7 @@ static void test_stop_then_start(_unused_ void **state) {
         pid_t pid = child_pid(t->child);
 
         wait_text(t, t->states, "running|");
-        child_stop(t->child, LONG);
+        child_stop(t->child, LONG, false);
         assert_int_equal(child_start(t->child), 0);
         assert_int_equal(child_pid(t->child), pid); /* not two at a time */
         wait_text(t, t->states, "opening|running|stopped|opening|running|");
@@ -501,7 +501,7 @@ static void test_stop_then_start(_unused_ void **state) {
         assert_int_equal(child_restarts(t->child), 0);
 
         t->start_at = HOST_STOPPED; /* or from the callback itself */
-        child_stop(t->child, LONG);
+        child_stop(t->child, LONG, false);
         wait_text(t, t->states, "running|stopped|opening|running|stopped|opening|running|");
         end(t);
 }
@@ -542,7 +542,7 @@ static void test_stuck(void **state) {
         held = read(tell[0], &byte, 1) == 1;
         if (held) {
                 if (by_us)
-                        child_stop(t->child, 0);
+                        child_stop(t->child, 0, false);
                 else
                         kill(pid, SIGKILL); /* as its own timer does: only a look at /proc tells */
                 held = read(tell[0], &byte, 1) == 1 && byte == 'h';
@@ -617,7 +617,7 @@ static void test_intake_at_end(_unused_ void **state) {
                 assert_int_equal(child_start(t->child), 0);
                 if (stop) {
                         wait_text(t, t->states, "running|");
-                        child_stop(t->child, LONG);
+                        child_stop(t->child, LONG, false);
                 }
                 wait_text(t, t->states, stop ? "stopped" : "backoff");
                 assert_int_equal(t->rows_size, 20 * 1000);
@@ -637,7 +637,7 @@ static void test_no_intake_limit(_unused_ void **state) {
         assert_int_equal(child_start(t->child), 0);
         while (t->rows_size < 3000000)
                 turn(t);
-        child_stop(t->child, LONG); /* it does not listen; but a turn ends, so its deadline comes */
+        child_stop(t->child, LONG, false); /* it does not listen; but a turn ends, so its deadline comes */
         assert_int_equal(loop_advance(t->loop, LONG), 0);
         wait_text(t, t->states, "stopped:did not end in time, killed|");
         end(t);

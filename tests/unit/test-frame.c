@@ -25,10 +25,10 @@ static void test_table(_unused_ void **state) {
                 for (unsigned other = 0; other < t; other++)
                         assert_true(!frame_name(other) || !streq(frame_name(other), frame_name(t)));
         }
-        assert_int_equal(n, 10 + (FRAME_EFFECT - FRAME_HELLO + 1));
+        assert_int_equal(n, 11 + (FRAME_FD_FORGET - FRAME_HELLO + 1));
         assert_null(frame_fields(0));
-        assert_null(frame_fields(FRAME_ROWS_ACK + 1));
-        assert_null(frame_fields(FRAME_EFFECT + 1));
+        assert_null(frame_fields(FRAME_CONNECTION + 1));
+        assert_null(frame_fields(FRAME_FD_FORGET + 1));
         assert_null(frame_fields((FrameType)UINT32_MAX));
 }
 
@@ -136,7 +136,7 @@ static void test_lies(_unused_ void **state) {
         datagram[8 + 5] = 'x'; /* none behind */
         assert_refused(datagram, n);
 
-        static const uint32_t unknown[] = { 0, FRAME_ROWS_ACK + 1, FRAME_HELLO - 1, FRAME_EFFECT + 1, 0x80000001, UINT32_MAX };
+        static const uint32_t unknown[] = { 0, FRAME_CONNECTION + 1, FRAME_HELLO - 1, FRAME_FD_FORGET + 1, 0x80000001, UINT32_MAX };
         for (size_t i = 0; i < ELEMENTS(unknown); i++) {
                 memcpy(datagram, &unknown[i], 4);
                 assert_refused(datagram, 4);

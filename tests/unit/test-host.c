@@ -164,7 +164,7 @@ static void assert_exit(int status, int code) {
 }
 
 static void stop(Peer *p) {
-        say(p, FRAME_STOP);
+        say(p, FRAME_STOP, (uint64_t)0);
         assert_exit(finish(p), 0);
 }
 
@@ -347,7 +347,7 @@ static void run_samples_on_schedule(void **state _unused_) {
                 snprintf(want, sizeof want, "%d", i);
                 assert_string_equal(await_value(p, "count"), want);
         }
-        say(p, FRAME_STOP);
+        say(p, FRAME_STOP, (uint64_t)0);
         await(p, FRAME_COUNTERS);
         assert_true(p->frame.f[0].u >= 30 && p->frame.f[1].u >= 30);
         assert_int_equal(p->frame.f[4].u, 0);
@@ -593,7 +593,7 @@ static void slow_samples_are_not_bunched(void **state _unused_) {
         p = start(MODE_RUN, s);
         for (int i = 0; i < 5; i++)
                 await_value(p, "slow");
-        say(p, FRAME_STOP);
+        say(p, FRAME_STOP, (uint64_t)0);
         await(p, FRAME_COUNTERS);
         assert_true(p->frame.f[2].u >= 3 * 3); /* each sample but the first runs over three deadlines */
         assert_exit(finish(p), 0);
@@ -614,7 +614,7 @@ static void unread_rows_are_counted(void **state _unused_) {
         /* the condition is "so many samples later", and only the host counts them: its queue is full after 10 */
         for (int i = 0; i < 50; i++)
                 nanosleep(&pause, NULL);
-        say(p, FRAME_STOP);
+        say(p, FRAME_STOP, (uint64_t)0);
         do {
                 assert_true(next(p));
                 if (p->frame.type == FRAME_ROWS)
