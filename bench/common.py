@@ -82,7 +82,7 @@ def mosquitto(folder, tls=False):
 
 
 def plugin_dirs(build):
-    return ':'.join(os.path.join(build, d, '.libs') for d in ('plugins/system', 'plugins/exec', 'plugins/onewire', 'tests/plugins'))
+    return ':'.join(os.path.join(build, d, '.libs') for d in ('plugins/system', 'plugins/exec', 'plugins/onewire', 'plugins/i2c', 'tests/plugins'))
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ allowed() { # libraries that the plugin may need besides libc
 
 echo "1..$((3 * ${#plugins[@]} + 1))"
 names=$(for plugin in "${plugins[@]}"; do basename "$plugin" .so; done | tr '\n' ' ')
-expect "the plugins of this tree are there" "exec gpio onewire system " "$names"
+expect "the plugins of this tree are there" "exec gpio i2c onewire system " "$names"
 for plugin in "${plugins[@]}"; do
         name=$(basename "$plugin")
         # Sanitizers add helpers of their own to what is exported.

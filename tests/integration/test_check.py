@@ -40,6 +40,16 @@ HOSTS = (
      ((3, r'no plugin "systen".*did you mean "system"'),)),
     ('plugin by its file', 'plugins = {\n  a = {\n    plugin = "system.so"; };\n};\n', ((3, r'without folder and \.so'),)),
     ('exec without a command', 'plugins = {\n  a = { plugin = "exec"; };\n};\n', ((2, r'command is missing'),)),
+    ('i2c: a chip that is nearly known, an address as text, an odd channel',
+     'plugins = {\n  a = { plugin = "i2c"; chips = {\n    t = { chip = "bme28"; };\n    u = { chip = "tmp102"; address = "0x48"; };\n'
+     '    v = { chip = "sht3x"; mux = 0x70; chanel = 1; };\n  }; };\n};\n',
+     ((3, r't\.chip = "bme28" is not known; did you mean "bme280".*"veml7700"'), (4, r'u\.address'),
+      (5, r'chanel is not known; did you mean "channel"'))),
+    ('i2c: registers and pins',
+     'plugins = {\n  a = { plugin = "i2c"; chips = { t = { registers = {\n    x = { reg = 0; type = "s16"; };\n    y = { rge = 0; };\n'
+     '  }; }; };\n  pins = {\n    p = { direction = "output"; pin = 0; };\n    q = { direction = "in"; };\n  }; };\n};\n',
+     ((3, r'x\.type = "s16" is not known.*"s16be"'), (4, r'rge is not known; did you mean "reg"'),
+      (7, r'direction = "output" is not known.*"out"'), (8, r'q\.pin is missing'))),
     ('two instances with one key', 'plugins = {\n%s\n%s\n};\n' % (PROBES % ('a', 'boiler', 1), PROBES % ('b', 'boiler', 2)),
      (((2, 3), r'key "boiler" is also made at \S+:[23]'),)),
     ('key that meets a generated one', 'plugins = {\n%s\n%s\n};\n' % (PROBES % ('a', 'door', 1), PROBES % ('b', 'door_ok', 2)),

@@ -18,6 +18,7 @@
 #define EMITS_MAX   200000
 #define WATCHES_MAX 16
 #define LINES_MAX   4096
+#define RPC_ID      4711
 
 struct tbagent_node {
         Harness *harness;
@@ -45,7 +46,7 @@ struct Harness {
         size_t n_emits, row;
         bool row_open;
         int64_t row_time, now;
-        char *lines[LINES_MAX], *found[256];
+        char *lines[LINES_MAX], *found[256], *reply;
         int levels[LINES_MAX];
         size_t n_lines, n_found;
 
@@ -345,6 +346,22 @@ static int found(struct tbagent_host *host, const char *json) {
         return 0;
 }
 
+static int reply(struct tbagent_host *host, uint64_t id, const char *json) {
+        Harness *h = harness(host);
+
+        assert_int_equal(id, RPC_ID);
+        assert_null(h->reply);
+        h->reply = copy(json);
+        return 0;
+}
+
+static int reply_error(struct tbagent_host *host, uint64_t id, const char *code, const char *message) {
+        char text[512];
+
+        snprintf(text, sizeof(text), "%s: %s", code, message);
+        return reply(host, id, text);
+}
+
 /* What a plugin does not use yet has no stand-in: a NULL service would crash, which a test shall see. */
 static const struct tbagent_services services = {
         .abi = TBAGENT_PLUGIN_ABI,
@@ -372,6 +389,8 @@ static const struct tbagent_services services = {
         .unwatch_fd = unwatch_fd,
         .timer = timer,
         .timeout = timeout,
+        .reply = reply,
+        .reply_error = reply_error,
         .found = found,
 };
 
@@ -420,6 +439,7 @@ Harness *harness_free(Harness *h) {
         }
         for (size_t i = 0; i < h->n_found; i++)
                 free(h->found[i]);
+        free(h->reply);
         free(h->emits);
         close(h->epoll);
         free(h); /* the library stays loaded, so that sanitizers can name its functions */
@@ -471,6 +491,20 @@ int harness_sample(Harness *h) {
 
 int harness_setting(Harness *h, const char *path) {
         return h->plugin->setting(&h->host, h->state, path);
+}
+
+int harness_rpc(Harness *h, const char *channel, const char *method, const char *params) {
+        int r;
+
+        free(h->reply);
+        h->reply = NULL;
+        r = h->plugin->rpc(&h->host, h->state, RPC_ID, channel, method, params);
+        row_end(&h->host, 0);
+        return r;
+}
+
+const char *harness_reply(Harness *h) {
+        return h->reply;
 }
 
 int harness_scan(Harness *h) {

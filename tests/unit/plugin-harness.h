@@ -45,6 +45,9 @@ int harness_open(Harness *h);
 int harness_sample(Harness *h);
 int harness_setting(Harness *h, const char *path); /* the test has changed the option before */
 int harness_scan(Harness *h);
+/* channel NULL: of the instance. */
+int harness_rpc(Harness *h, const char *channel, const char *method, const char *params);
+const char *harness_reply(Harness *h); /* JSON, or "CODE: MESSAGE"; NULL: there was none */
 void harness_close(Harness *h); /* fails the test when a descriptor is still watched */
 
 /* CLOCK_BOOTTIME as the plugin sees it; 0: the real one. */
