@@ -5,12 +5,13 @@
 
 The suites run side by side: a machine waits a good part of its time, and its boot keeps one processor busy.
 
-A machine is an emulated PC (never KVM: what passes for one need not run a Debian kernel) with a private copy of the image's
-disk in memory, a 9p folder `rig` through which tests go in and results come out, no network, and where a test wants one a
-second disk, which is the only thing that a next phase finds again. Whatever happens inside has a bound in time: a machine
-that is over it is killed, and the last that its console said is shown."""
+A machine (qemu.py) is an emulated PC. Booting it and installing the package takes longer than most tests: that is done once, and
+the machine saved, for all tests that want no disk or clock of their own. Where a test wants one there is a second disk, which is
+the only thing that a next phase finds again. Whatever happens inside has a bound in time: a machine that is over it is killed, and
+the last that its console said is shown."""
 import collections
 import concurrent.futures
+import contextlib
 import os
 import random
 import re
@@ -26,6 +27,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TESTS = os.path.dirname(HERE)
 sys.path.insert(0, os.path.join(TESTS, 'faults'))
 import ext4  # noqa: E402
+from qemu import Qemu  # noqa: E402
 
 SLOW = float(os.environ.get('TBAGENT_SLOW', 1))
 BOOT_SECONDS = 180 * SLOW   # also for the installation; idle it takes a tenth
@@ -52,6 +54,7 @@ class Settings:
         self.disk = self.values['disk']
         self.phases = int(self.values['phases'])
         self.clock = self.values['clock']
+        self.own_boot = bool(self.disk) or self.clock != 'rtc'
 
 
 def read(path):
@@ -62,80 +65,103 @@ def read(path):
         return ''
 
 
+class Saved:
+    """A machine that has booted and installed the package, as disk and state in a folder."""
+
+    def __init__(self, machine, folder):
+        began = time.monotonic()
+        share = make_share(machine, folder, '', seconds=0)
+        self.disk, self.state = os.path.join(folder, 'disk'), os.path.join(folder, 'state')
+        subprocess.run(['qemu-img', 'create', '-q', '-f', 'qcow2', '-F', 'raw', '-b', os.path.join(machine.image, 'disk.img'),
+                        self.disk], check=True)
+        qemu = Qemu(machine.image, folder, share, self.disk, keep=True)
+        try:
+            while not read(os.path.join(share, 'out', 'installed')):
+                if qemu.ended() or time.monotonic() > began + BOOT_SECONDS:
+                    raise OSError('it does not boot: ' + ' | '.join(read(qemu.console).splitlines()[-5:]))
+                time.sleep(.05)
+            qemu.save(self.state, time.monotonic() + END_SECONDS)
+        finally:
+            complaints = qemu.end()
+        self.note = '%s: booted, installed and saved in %.1f s, %.0f MB' % (
+            machine.suite, time.monotonic() - began, os.path.getsize(self.state) / 1e6)
+        if complaints:
+            self.note += '; ' + complaints.strip()
+
+
+def make_share(machine, folder, name, **job):
+    """The folder that the guest has as /rig."""
+    share = os.path.join(folder, 'share')
+    if not os.path.isdir(share):
+        shutil.copytree(TESTS, os.path.join(share, 'tests'), ignore=shutil.ignore_patterns('fuzz', 'unit', '__pycache__'))
+        os.mkdir(os.path.join(share, 'keep'))
+        shutil.copytree(machine.debs, share, dirs_exist_ok=True, ignore=shutil.ignore_patterns('*-dev_*', '*-dbgsym_*'))
+        shutil.copytree(machine.modules, os.path.join(share, 'modules'))
+    shutil.rmtree(os.path.join(share, 'out'), ignore_errors=True)
+    os.makedirs(os.path.join(share, 'out'))
+    with open(os.path.join(share, 'job'), 'w') as f:
+        f.write('name=%s\nphase=%s\nseconds=%d\ndisk=%s\nexport TBAGENT_SLOW=%g\n' % (
+            name, job.get('phase', ''), job['seconds'], job.get('disk', ''), SLOW))
+    return share
+
+
 class Run:
     """One phase of a test in one machine. Afterwards: output, status (None: it did not end), notes."""
 
-    def __init__(self, machine, name, settings, phase, folder):
-        self.folder, self.settings = folder, settings
-        self.share = os.path.join(folder, 'share')
-        self.out = os.path.join(self.share, 'out')
-        self.console = os.path.join(folder, 'console')
-        self.notes = []
-        shutil.rmtree(self.out, ignore_errors=True)
-        os.makedirs(self.out)
-        with open(os.path.join(self.share, 'job'), 'w') as f:
-            f.write('name=%s\nphase=%s\nseconds=%d\ndisk=%s\nexport TBAGENT_SLOW=%g\n' % (
-                name, phase if settings.phases > 1 else '', settings.timeout, settings.disk, SLOW))
+    def __init__(self, machine, saved, name, settings, phase, folder):
+        self.settings, self.notes = settings, []
+        share = make_share(machine, folder, name, phase=phase if settings.phases > 1 else '', seconds=settings.timeout,
+                           disk=settings.disk)
+        self.out = os.path.join(share, 'out')
         began = time.monotonic()
-        qemu = subprocess.Popen(self._command(machine.image), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                stderr=subprocess.PIPE, text=True)
+        if saved:
+            qemu = Qemu(machine.image, folder, share, saved.disk, state=saved.state)
+        else:
+            qemu = Qemu(machine.image, folder, share, os.path.join(machine.image, 'disk.img'), clock=settings.clock,
+                        disk=os.path.join(folder, 'disk') if settings.disk else None)
         try:
-            self._watch(qemu, began)
+            self._watch(qemu, began, saved)
         finally:
-            qemu.kill()
-            complaints = qemu.communicate()[1]
-        self.output = read(os.path.join(self.out, 'output'))
-        status = read(os.path.join(self.out, 'status')).strip()
+            complaints = qemu.end()
+        self.output = self._file('output')
+        status = self._file('status')
         self.status = int(status) if status else None
-        self.notes.append('%.1f s; booted after %s s, package installed after %s s' % (
-            time.monotonic() - began, self._file('booted') or '?', self._file('installed') or '?'))
+        self.notes.append('%.1f s; started after %.1f s' % (time.monotonic() - began, self.started - began))
         if self.status is None and not self.was_cut:
             self.notes += complaints.splitlines()[-5:] + self._file('install').splitlines()[-10:]
-            self.notes += ['console: ' + line for line in read(self.console).splitlines()[-25:]]
+            self.notes += ['console: ' + line for line in read(qemu.console).splitlines()[-25:]]
         self.notes += ['journal: ' + line for line in self._file('journal').splitlines()[-40:]]
 
     def _file(self, name):
         return read(os.path.join(self.out, name)).strip()
 
-    def _command(self, image):
-        append = 'console=ttyS0 quiet panic=-1 systemd.show_status=0 mitigations=off'
-        command = [
-            'setpriv', '--pdeathsig', 'KILL', 'qemu-system-x86_64', '-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2',
-            '-m', '1024', '-M', 'q35', '-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot',
-            '-kernel', os.path.join(image, 'vmlinuz'), '-initrd', os.path.join(image, 'initrd.gz'), '-serial', 'file:' + self.console,
-            '-drive', 'file=%s,format=raw,if=virtio,snapshot=on,cache=unsafe' % os.path.join(image, 'disk.img'),
-            '-fsdev', 'local,id=rig,path=%s,security_model=none' % self.share, '-device', 'virtio-9p-pci,fsdev=rig,mount_tag=rig']
-        if self.settings.disk:
-            command += ['-drive', 'file=%s,format=raw,if=virtio' % os.path.join(self.folder, 'disk')]
-        if self.settings.clock == 'none':     # as on a Raspberry Pi: it starts in the past, and there is nothing to read
-            append += ' initcall_blacklist=cmos_init'
-            command += ['-rtc', 'base=2020-01-01']
-        return command + ['-append', append]
-
-    def _watch(self, qemu, began):
+    def _watch(self, qemu, began, saved):
         """Until the machine is off, asks to have its power cut, or is late."""
         self.was_cut = False
         end = began + BOOT_SECONDS
-        started = False
-        while qemu.poll() is None:
-            if not started and self._file('installed'):
-                started, end = True, time.monotonic() + self.settings.timeout + END_SECONDS
+        self.started = 0
+        while not qemu.ended():
+            if not self.started and self._file('started'):
+                self.started = time.monotonic()
+                end = self.started + self.settings.timeout + END_SECONDS
+            if not self.started and saved:
+                qemu.tell_time()
             within = self._file('cut')
             if within:
                 self._cut(qemu, float(within))
                 return
             if time.monotonic() > end:
-                self.notes.append('killed: %s' % ('it does not end' if started else 'it does not boot'))
+                self.notes.append('killed: %s' % ('it does not end' if self.started else 'it does not boot'))
                 return
             time.sleep(.05)
 
     def _cut(self, qemu, within):
         moment = random.uniform(0, within)
         try:
-            qemu.wait(moment)
+            qemu.process.wait(moment)
             self.notes.append('it ended before its power was cut')
         except subprocess.TimeoutExpired:
-            qemu.kill()
+            qemu.process.kill()
             self.was_cut = True
             self.notes.append('power cut %.2f s after the sign' % moment)
 
@@ -182,36 +208,42 @@ class Tap:
         return self.failed == before
 
 
-def one_test(tap, machine, name):
-    settings = Settings(name)
-    if machine.suite not in settings.suites:
-        tap.comment('%s is not for %s' % (name, machine.suite))
-        return
+@contextlib.contextmanager
+def new_folder():
     with tempfile.TemporaryDirectory(prefix='tbagent-rig.', dir='/var/tmp') as folder:
         folders.add(folder)
-        share = os.path.join(folder, 'share')
-        shutil.copytree(TESTS, os.path.join(share, 'tests'), ignore=shutil.ignore_patterns('fuzz', 'unit', '__pycache__'))
-        os.mkdir(os.path.join(share, 'keep'))
-        shutil.copytree(machine.debs, share, dirs_exist_ok=True, ignore=shutil.ignore_patterns('*-dev_*', '*-dbgsym_*'))
-        shutil.copytree(machine.modules, os.path.join(share, 'modules'))
+        yield folder
+        folders.remove(folder)
+
+
+def one_test(tap, machine, saved, name, settings):
+    with new_folder() as folder:
         if settings.disk:
             ext4.make(os.path.join(folder, 'disk'), settings.disk)
         for phase in range(1, settings.phases + 1):
             title = '%s: %s' % (machine.suite, name) + (', phase %d' % phase if settings.phases > 1 else '')
             print('%s == %s' % (time.strftime('%T'), title), file=sys.stderr, flush=True)
-            run = Run(machine, name, settings, phase, folder)
+            run = Run(machine, None if settings.own_boot else saved, name, settings, phase, folder)
             with tap.lock:
                 if not tap.phase(title, run):
                     break
-        folders.remove(folder)
 
 
 def one_suite(tap, machine, names):
     if not machine.image:
         tap.result(False, '%s: the machine could not be prepared' % machine.suite)
         return
-    for name in names:
-        one_test(tap, machine, name)
+    tests = [(name, settings) for name, settings in ((name, Settings(name)) for name in names) if machine.suite in settings.suites]
+    with new_folder() as folder:
+        saved = None
+        if not all(settings.own_boot for _, settings in tests):
+            try:
+                saved = Saved(machine, folder)
+                tap.comment(saved.note)
+            except (OSError, subprocess.SubprocessError) as e:
+                tap.comment('%s: each test boots for itself: %s' % (machine.suite, e))
+        for name, settings in tests:
+            one_test(tap, machine, saved, name, settings)
 
 
 def give_up(*_):
