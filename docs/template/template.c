@@ -136,7 +136,7 @@ static int template_rpc(struct tbagent_host *host, void *state, uint64_t id, con
         (void)params;
         for (uint32_t i = 0; i < t->kept.n; i++) {
                 const struct tbagent_node *c = tbagent_member(host, tbagent_options(host), "channels", i);
-                if (strcmp(channel, tbagent_name(host, c)) != 0)
+                if (strcmp(channel, tbagent_channel(host, c)) != 0)
                         continue;
                 snprintf(json, sizeof json, "%.15g", t->kept.peak[i]);
                 return tbagent_reply(host, id, json);

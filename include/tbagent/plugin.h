@@ -23,8 +23,10 @@
 extern "C" {
 #endif
 
-/* 0 means: may still change with every release. Any other value than the host's own is refused. */
-#define TBAGENT_PLUGIN_ABI 0u
+/* Changes when a plugin has to be built again: any other value than the host's own is refused. Within one value tbagent_plugin and
+ * tbagent_services only grow, at their ends, and tbagent_option and tbagent_method stay as they are: what was built with an older
+ * header runs; with a newer one it is refused. */
+#define TBAGENT_PLUGIN_ABI 1u
 
 struct tbagent_host; /* one instance as its host process sees it */
 struct tbagent_node; /* one group of checked options; valid until close() returns */
@@ -82,6 +84,8 @@ typedef void (*tbagent_answer_fn)(struct tbagent_host *host, void *state, int er
 struct tbagent_plugin {
         uint32_t abi;
         uint32_t size; /* sizeof(struct tbagent_plugin) when built; members behind it are taken as NULL */
+        uint32_t services_size; /* sizeof(struct tbagent_services) when built: the host has as much, or refuses */
+        uint32_t reserved;
         const char *name; /* equals the file name without .so */
         const char *summary;
         const struct tbagent_option *options; /* NULL: none */
@@ -276,7 +280,7 @@ static inline int tbagent_found(struct tbagent_host *h, const char *json_object)
 #endif
 #define TBAGENT_PLUGIN_TABLE(...) \
         extern TBAGENT_EXPORT const struct tbagent_plugin tbagent_plugin; \
-        const struct tbagent_plugin tbagent_plugin = { .abi = TBAGENT_PLUGIN_ABI, .size = (uint32_t)sizeof(struct tbagent_plugin), __VA_ARGS__ };
+        const struct tbagent_plugin tbagent_plugin = { .abi = TBAGENT_PLUGIN_ABI, .size = (uint32_t)sizeof(struct tbagent_plugin), .services_size = (uint32_t)sizeof(struct tbagent_services), __VA_ARGS__ };
 
 #ifdef __cplusplus
 }

@@ -229,7 +229,11 @@ int plugin_new(Plugin **ret, const char *path, const struct tbagent_option *rese
         if (given->size < SIZE_MIN || given->size > 64 * KIB)
                 return refuse(ret_why, "plugin %s says that it is %u bytes large: build it with TBAGENT_PLUGIN()", path,
                               given->size);
-        memcpy(&p->ops, given, MIN((size_t)given->size, sizeof p->ops));
+        /* It may call what is not there. */
+        if (given->size > sizeof p->ops || given->services_size > sizeof(struct tbagent_services))
+                return refuse(ret_why, "plugin %s was built with a newer tbagent: update this one, or build the plugin again",
+                              path);
+        memcpy(&p->ops, given, given->size);
         r = check_ops(&p->ops, path, reserved, ret_why);
         if (r < 0)
                 return r;

@@ -32,7 +32,7 @@ def backfill(case, o):
     case.check(waiting >= o.seconds * o.rate, 'that is not the past')
     mark = w.daemon.mark()
     w.link.accept()
-    w.daemon.connected(90, mark)
+    w.daemon.connected(150, mark)
     began = time.time()
     few = 3 * o.rate * w.batch_interval
     w.pause(waiting / o.rate + 60, 'backfill', until=lambda: w.waiting() < few)

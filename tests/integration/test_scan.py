@@ -103,7 +103,7 @@ def everybody(case):
     case.note('%.1f s; %s', time.monotonic() - began, lines)
     case.equal(code, SOFTWARE, 'exit code')
     case.equal(table(out), {thing['id']: thing['what'] for thing in GOOD}, 'the table')
-    for name in ('no-symbol', 'wrong-abi', 'wrong-name'):
+    for name in ('new-size', 'no-symbol', 'wrong-abi', 'wrong-name'):
         case.equal(len([line for line in lines if line.startswith('tbagent: %s: ' % name)]), 1, 'lines about %s' % name)
     case.check(re.search(r'^#   ok +1 +nothing$', out, re.M), 'no line of ok in %s', out)
     code, out, lines = call(case, '--scan', 'scann')

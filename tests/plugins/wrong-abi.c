@@ -10,5 +10,5 @@ static int sample(struct tbagent_host *host, void *state) {
 
 extern TBAGENT_EXPORT const struct tbagent_plugin tbagent_plugin;
 TBAGENT_EXPORT const struct tbagent_plugin tbagent_plugin = {
-        .abi = TBAGENT_PLUGIN_ABI + 77, .size = sizeof(struct tbagent_plugin), .name = "wrong-abi", .sample = sample,
+        .abi = 77, .size = sizeof(struct tbagent_plugin), .name = "wrong-abi", .sample = sample,
 };

@@ -52,6 +52,7 @@ static void verbs_behind_the_size_are_absent(void **state _unused_) {
 static void unfit_ones_are_refused_with_a_reason(void **state _unused_) {
         assert_refused(path_of("no-symbol"), "no symbol tbagent_plugin");
         assert_refused(path_of("wrong-abi"), "built for interface 77");
+        assert_refused(path_of("new-size"), "built with a newer tbagent: update this one");
         assert_refused(path_of("wrong-name"), "name and file have to be the same");
         assert_refused(path_of("bad-table"), "\"port\" stands twice");
         assert_refused(path_of("absent"), "cannot be read");
