@@ -76,7 +76,7 @@ bool spool_is_half_full(const Spool *s);
 bool spool_read_on(Spool *s);
 /* Forgets what was read: it is read again from the first row that is not done with. */
 void spool_read_again(Spool *s);
-/* The store is done with up to position: with `passed` of its rows and with those that were ahead. false: it was there already. */
+/* The store is done with up to position: with `passed` of its rows and with those that were ahead. false: nothing is new. */
 bool spool_pass(Spool *s, uint64_t position, RowSetTaken passed, RingLedger *ledger);
 /* Passes what is done with at the front of the store. */
 void spool_advance(Spool *s);

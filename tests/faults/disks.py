@@ -129,7 +129,7 @@ def disk_full(case, o):
         case.note('the daemon says: %s', line)
     mark = w.daemon.mark()
     w.link.accept()
-    w.daemon.connected(90, mark)
+    w.daemon.connected(150, mark)     # it tries every two minutes at the latest
     w.arrives(3 * o.rate, 60)
     result = w.finish()
     rows = w.server.series(DEVICE, ['count'], limit=10 ** 7)['count']

@@ -71,7 +71,7 @@ class Agent:
 
     def matching(self, pattern, after=None):
         """Lines of the journal since the last start."""
-        return [line for line in machine.journal()[self.lines if after is None else after:] if re.search(pattern, line)]
+        return [line for line in machine.Journal.now_and_then()[self.lines if after is None else after:] if re.search(pattern, line)]
 
     def wait_for_line(self, pattern, seconds, after=None):
         return machine.wait_for(lambda: self.matching(pattern, after), seconds, 'a line /%s/' % pattern)[0]
