@@ -9,19 +9,23 @@
 
 const struct tbagent_option exec_options[] = {
         {"command", TBAGENT_STRINGS, TBAGENT_REQUIRED, NULL, 0, 0, NULL, NULL,
-         "program and arguments as a list, no shell in between; with shell = true one line for /bin/sh", NULL},
+         "program and arguments as a list, no shell in between (no quotes or pipes); with shell = true one line for /bin/sh",
+         NULL},
         {"mode", TBAGENT_STRING, 0, "periodic", 0, 0, "periodic|daemon", NULL,
          "periodic: run for every sample; daemon: started once, its lines are taken as they come, started again when it ends",
          NULL},
         {"shell", TBAGENT_BOOL, 0, "false", 0, 0, NULL, NULL, "command is one string for /bin/sh -c", NULL},
-        {"key", TBAGENT_STRING, 0, NULL, 0, 0, NULL, NULL, "telemetry key of lines that are one bare value, such as 21.5", NULL},
+        {"key", TBAGENT_STRING, 0, NULL, 0, 0, NULL, NULL,
+         "telemetry key of lines that are one bare value, such as 21.5; unset: these are refused", NULL},
         {"prefix", TBAGENT_STRING, 0, NULL, 0, 0, NULL, NULL, "put before every key that the command writes", NULL},
         {"dir", TBAGENT_STRING, 0, "/", 0, 0, NULL, NULL, "folder the command starts in", NULL},
         {"env", TBAGENT_STRINGS, TBAGENT_SECRET, NULL, 0, 0, NULL, NULL, "more of its environment, as \"NAME=value\"", NULL},
-        {"stderr", TBAGENT_STRING, 0, "log", 0, 0, "log|drop", NULL, "what becomes of the lines it writes to stderr", NULL},
-        {"kill_after", TBAGENT_DURATION, 0, "25s", 0.01, 86400, NULL, "s", "periodic: a run that takes longer is killed", NULL},
+        {"stderr", TBAGENT_STRING, 0, "log", 0, 0, "log|drop", NULL,
+         "log: its lines on stderr go to the log, at most 20 in 10 seconds; drop: nowhere", NULL},
+        {"kill_after", TBAGENT_DURATION, 0, "25s", 0.01, 86400, NULL, "s",
+         "periodic: a run that takes longer is killed and counts as failed; takes the place of timeout", NULL},
         {"silence", TBAGENT_DURATION, 0, "0", 0, 604800, NULL, "s",
-         "daemon: when it wrote nothing for so long it is killed and started again; 0: never", NULL},
+         "daemon: when it wrote nothing for so long it is killed and started again, as every sample looks; 0: never", NULL},
         {NULL, 0, 0, NULL, 0, 0, NULL, NULL, NULL, NULL},
 };
 

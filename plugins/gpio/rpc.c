@@ -14,15 +14,17 @@
 #define OUT "direction=out"
 
 const struct tbagent_method gpio_methods[] = {
-        {"set", "true or false; of pwm 0 to 100", "Sets the output, answers with its value.", TBAGENT_METHOD_CHANNEL, OUT},
+        {"set", "true, false, 1, 0, \"on\", \"off\"; of pwm 0 to 100", "Sets the output, answers with its value.",
+         TBAGENT_METHOD_CHANNEL, OUT},
         {"get", NULL, "The value of the line.", TBAGENT_METHOD_CHANNEL, NULL},
         {"toggle", NULL, "On becomes off, off on; answers with the new value.", TBAGENT_METHOD_CHANNEL, OUT},
-        {"pulse", "how long, \"500ms\", or nothing for the option pulse", "On, then off.", TBAGENT_METHOD_CHANNEL, OUT},
+        {"pulse", "how long, \"500ms\" or a number of milliseconds, or nothing for the option pulse",
+         "On, then off; answers with the value.", TBAGENT_METHOD_CHANNEL, OUT},
         {"set_total", "a number", "The counter goes on from this total.", TBAGENT_METHOD_CHANNEL, "mode=counter"},
-        {"setValue", "as set", "As set, for widgets.", TBAGENT_METHOD_CHANNEL, OUT},
-        {"getValue", NULL, "As get, for widgets.", TBAGENT_METHOD_CHANNEL, OUT},
-        {"setState", "as set", "As set, for widgets.", TBAGENT_METHOD_CHANNEL, OUT},
-        {"getState", NULL, "As get, for widgets.", TBAGENT_METHOD_CHANNEL, OUT},
+        {"setValue", "as set", "As set, for ThingsBoard's switches.", TBAGENT_METHOD_CHANNEL, OUT},
+        {"getValue", NULL, "As get, for ThingsBoard's switches.", TBAGENT_METHOD_CHANNEL, OUT},
+        {"setState", "as set", "As set, for ThingsBoard's switches.", TBAGENT_METHOD_CHANNEL, OUT},
+        {"getState", NULL, "As get, for ThingsBoard's switches.", TBAGENT_METHOD_CHANNEL, OUT},
         {"checkStatus", NULL, "true: lines can be read.", 0, NULL},
         {"getGpioStatus", NULL, "The lines on the 40-pin header: {\"11\":true}.", 0, NULL},
         {"setGpioStatus", "{\"pin\":11,\"enabled\":true}", "Sets the output on this pin of the header, answers as getGpioStatus.",

@@ -56,7 +56,7 @@ typedef struct Onewire {
 
 static const struct tbagent_option sensor_options[] = {
         {"id", TBAGENT_STRING, TBAGENT_REQUIRED, NULL, 0, 0, NULL, NULL,
-         "such as 28-0316a2795eff; only: the one probe of the bus", NULL},
+         "such as 28-0316a2795eff, as tbagent --scan onewire lists it; only: the one probe of the bus, whichever it is", NULL},
         {"resolution", TBAGENT_INT, TBAGENT_RUNTIME, NULL, 9, 12, NULL, "bits",
          "of this probe; unset: as for all of the instance", NULL},
         {NULL, 0, 0, NULL, 0, 0, NULL, NULL, NULL, NULL},

@@ -18,6 +18,7 @@
 #include "agent/exit-state.h"
 #include "agent/job.h"
 #include "agent/scan.h"
+#include "agent/show-options.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "mqtt/session.h"
@@ -33,7 +34,7 @@ static const char *arg_host = TBAGENT_HOST;
 static const char *arg_device_tree = "/proc/device-tree";
 static usec_t arg_deaf_after = 180 * USEC_PER_SEC;
 static bool arg_level_given;
-static enum { RUN, CHECK, ONCE, SCAN, RING, SEGMENTS, EXIT_STATE } arg_mode = RUN;
+static enum { RUN, CHECK, ONCE, SCAN, OPTIONS, RING, SEGMENTS, EXIT_STATE } arg_mode = RUN;
 static const char *arg_only; /* instance, plugin */
 static const char *arg_dump;
 
@@ -43,6 +44,7 @@ static void help(void) {
                "      --check [FILE]      check the configuration, print every mistake, exit 78 where there is one\n"
                "      --once [INSTANCE]   sample once and print keys, values and times, without a server\n"
                "      --scan [PLUGIN]     print what hardware is there, and a configuration for it\n"
+               "      --options [PLUGIN]  print the options and methods of the plugins that are installed\n"
                "      --exit-state        give every output its on_exit value and hold it there until ended; systemd runs it\n"
                "                          when the daemon has failed\n"
                "      --ring FILE         print the rows that wait in a ring file (RUNTIME/ring), also of a running daemon\n"
@@ -61,7 +63,7 @@ static void help(void) {
 }
 
 enum {
-        OPT_CHECK = 256, OPT_ONCE, OPT_SCAN, OPT_EXIT_STATE, OPT_RING, OPT_SEGMENTS, OPT_STATE_DIR, OPT_RUNTIME_DIR,
+        OPT_CHECK = 256, OPT_ONCE, OPT_SCAN, OPT_OPTIONS, OPT_EXIT_STATE, OPT_RING, OPT_SEGMENTS, OPT_STATE_DIR, OPT_RUNTIME_DIR,
         OPT_PLUGIN_DIR, OPT_HOST, OPT_TREE, OPT_LEVEL, OPT_DEAF, OPT_VERSION
 };
 
@@ -69,6 +71,7 @@ static const struct option options[] = {
         { "check", no_argument, NULL, OPT_CHECK },
         { "once", no_argument, NULL, OPT_ONCE },
         { "scan", no_argument, NULL, OPT_SCAN },
+        { "options", no_argument, NULL, OPT_OPTIONS },
         { "exit-state", no_argument, NULL, OPT_EXIT_STATE },
         { "ring", required_argument, NULL, OPT_RING },
         { "segments", required_argument, NULL, OPT_SEGMENTS },
@@ -111,6 +114,9 @@ static int parse_option(int c) {
                 return 1;
         case OPT_SCAN:
                 arg_mode = SCAN;
+                return 1;
+        case OPT_OPTIONS:
+                arg_mode = OPTIONS;
                 return 1;
         case OPT_EXIT_STATE:
                 arg_mode = EXIT_STATE;
@@ -162,7 +168,7 @@ static int parse_arguments(int argc, char **argv) {
                 return r;
         if (optind < argc && arg_mode == CHECK)
                 arg_config = argv[optind++];
-        else if (optind < argc && (arg_mode == ONCE || arg_mode == SCAN))
+        else if (optind < argc && (arg_mode == ONCE || arg_mode == SCAN || arg_mode == OPTIONS))
                 arg_only = argv[optind++];
         return optind < argc ? usage_error("what is", argv[optind]) : 1;
 }
@@ -411,6 +417,8 @@ int main(int argc, char **argv) {
                 return arg_mode == CHECK  ? check_configuration(&check)
                        : arg_mode == ONCE ? check_once(&check, arg_only)
                                           : scan(&check, arg_only);
+        case OPTIONS:
+                return show_options(arg_plugin_dirs, arg_host, arg_only);
         case EXIT_STATE:
                 log_open("tbagent");
                 return exit_state();

@@ -10,6 +10,8 @@
  *   5. What the mode asks for (sensor/serve).
  *
  * Everything that is known is said in frames; stderr is for what happens when there is nobody to say it to.
+ *
+ * tbagent-plugin-host --options FILE, or --man FILE: what the plugin's tables say, on stdout (tbagent --options, the manual).
  */
 #include <fcntl.h>
 #include <malloc.h>
@@ -19,12 +21,14 @@
 #include <sys/socket.h>
 #include <sysexits.h>
 
+#include "sensor/manual.h"
 #include "sensor/operations.h"
 #include "sensor/serve.h"
 #include "sensor/wire.h"
 
 #define SETUP_WAIT_MS 30000
 #define DRAIN_WAIT (5 * USEC_PER_SEC)
+#define LOAD_SECONDS 10 /* for constructors, where no daemon looks at the time */
 
 typedef struct Host {
         int fd;
@@ -294,10 +298,26 @@ static void be_small(void) {
         malloc_trim(0);
 }
 
+static int show(const char *file, ManualForm form) {
+        _cleanup_(plugin_freep) Plugin *plugin = NULL;
+        _cleanup_(freep) char *why = NULL;
+        int r;
+
+        alarm(LOAD_SECONDS);
+        r = plugin_new(&plugin, file, instance_options, &why);
+        if (r == 0)
+                r = manual_print(stdout, plugin, form);
+        if (r < 0)
+                fprintf(stderr, "tbagent-plugin-host: %s: %s\n", file, why ? why : strerror(-r));
+        return r < 0 ? EX_SOFTWARE : 0;
+}
+
 int main(int argc, char **argv) {
         Host h = { 0 };
         int code;
 
+        if (argc == 3 && (streq(argv[1], "--options") || streq(argv[1], "--man")))
+                return show(argv[2], streq(argv[1], "--man") ? MANUAL_SCDOC : MANUAL_TEXT);
         if (argc != 3 || parse_fd(argv[2], &h.fd) < 0) {
                 fprintf(stderr, "tbagent-plugin-host is started by tbagent, with INSTANCE and FD\n");
                 return EX_USAGE;

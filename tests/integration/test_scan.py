@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""tbagent --scan: what plugins find becomes a configuration that runs, and what they do wrong costs only themselves."""
+"""tbagent --scan: what plugins find becomes a configuration that runs, and what they do wrong costs only themselves. What
+tbagent --options prints of their tables."""
 import json
 import os
 import re
@@ -112,5 +113,24 @@ def everybody(case):
     case.equal((code, out, lines), (0, '# What tbagent --scan found:\n#\n#   nothing\n', []), 'of nothing')
 
 
+def tables(case):
+    """--options: what may be written, for one plugin and for all; those that cannot be loaded are named"""
+    code, out, lines = call(case, '--options', 'gpio')
+    case.equal((code, lines), (0, []), 'exit code and complaints')
+    case.note('%s', out)
+    for part in ('gpio - inputs', '\n  lines = { KEY = { ... }; ... }\n', '\n      debounce = time, up to 1min\n', 'Required.',
+                 'Default: "0s". May be changed while', '\n      direction = "in" | "out"\n', '\n  INSTANCE.CHANNEL.set_total\n'):
+        case.check(part in out, 'no %r', part)
+    case.check(all(len(line) <= 100 for line in out.splitlines()), 'a line is too long')
+    code, out, lines = call(case, '--options')
+    case.equal(code, SOFTWARE, 'exit code of all')
+    for name in ('bad-table', 'no-symbol', 'wrong-abi', 'wrong-name'):
+        case.equal(len([line for line in lines if '/%s.so: ' % name in line]), 1, 'lines about %s' % name)
+    for name in ('exec', 'gpio', 'i2c', 'onewire', 'scan', 'system'):
+        case.check(re.search(r'^%s - ' % name, out, re.M), 'no %s in %s', name, out)
+    code, out, lines = call(case, '--options', 'gpoi')
+    case.check((code, out) == (USAGE, '') and 'did you mean "gpio"' in lines[0], 'of one that is not there: %d %s', code, lines)
+
+
 if __name__ == '__main__':
-    tap.main([runs, beside, failures, bounded, everybody], parallel=3)
+    tap.main([runs, beside, failures, bounded, everybody, tables], parallel=3)

@@ -63,31 +63,14 @@ static void test_each_chip_has_a_vector(void **state) {
         assert_int_equal(known, n);
 }
 
-static void documented(const char *manual, const char *name, const char *decoration) {
-        char text[64];
-
-        snprintf(text, sizeof(text), "%s%s%s", decoration, name, decoration);
-        if (!strstr(manual, text))
-                fail_msg("the manual lacks %s", text);
-}
-
-static void options_documented(const char *manual, const struct tbagent_option *options) {
-        for (; options->name; options++) {
-                documented(manual, options->name, "*");
-                if (options->members)
-                        options_documented(manual, options->members);
-        }
-}
-
-/* The manual has every option, method and chip. */
+/* The manual has every chip, with what it gives; tests/check-man.sh looks at options and methods. */
 static void test_manual(void **state) {
         const char *top = getenv("TBAGENT_SRCDIR");
-        Fixture *f = *state;
-        const struct tbagent_plugin *plugin = harness_plugin(f->harness);
         char path[512], manual[32768];
         size_t n;
         FILE *file;
 
+        (void)state;
         snprintf(path, sizeof(path), "%s/man/tbagent-plugin-i2c.7.scd", top ? top : ".");
         file = fopen(path, "re");
         if (!file)
@@ -96,11 +79,9 @@ static void test_manual(void **state) {
         manual[n] = 0;
         fclose(file);
         assert_true(n < sizeof(manual) - 1);
-        options_documented(manual, plugin->options);
-        for (const struct tbagent_method *m = plugin->methods; m->name; m++)
-                documented(manual, m->name, "*");
         for (size_t i = 0; i < n_vectors; i++)
-                documented(manual, vectors[i].chip, "");
+                if (!strstr(manual, vectors[i].chip))
+                        fail_msg("the manual lacks %s", vectors[i].chip);
 }
 
 /* On an adapter for SMBus only, chips with registers give the same; the others say why they cannot. */
