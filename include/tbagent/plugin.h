@@ -104,7 +104,8 @@ struct tbagent_plugin {
         int (*attribute)(struct tbagent_host *host, void *state, const char *key, const char *json);
         /* The runtime option path ("every", "CHANNEL.deadband") has changed; -EINVAL refuses it. */
         int (*setting)(struct tbagent_host *host, void *state, const char *path);
-        /* Lists hardware by tbagent_found(), without open(). Never writes to an unknown device. */
+        /* Lists hardware by tbagent_found(), without open(). Writes nothing that could change a device: the number of a
+         * register at most, and only at addresses where all that is known to exist takes it for one, or for nothing. */
         int (*scan)(struct tbagent_host *host);
         /* What close() leaves is up to the plugin; tbagent_is_final() says whether somebody takes over. */
         void (*close)(struct tbagent_host *host, void *state);

@@ -81,6 +81,24 @@ size_t adapter_list(const char *root, Adapter out[static ADAPTERS_MAX]) {
         return n;
 }
 
+/* The folder of a channel stands in that of its bus: .../i2c-1/i2c-22. */
+int adapter_parent(const char *root, const Adapter *a) {
+        char path[ADAPTER_PATH_SIZE], target[PATH_MAX], *slash;
+        ssize_t n;
+
+        say(path, sizeof(path), "%s/" DEVICES "/i2c-%d", root, a->number);
+        n = readlink(path, target, sizeof(target) - 1);
+        if (n < 0)
+                return -1;
+        target[n] = 0;
+        slash = strrchr(target, '/');
+        if (!slash)
+                return -1;
+        *slash = 0;
+        slash = strrchr(target, '/');
+        return number_of(slash ? slash + 1 : target);
+}
+
 int adapter_find(const char *root, const char *name, int number, Adapter *ret) {
         Adapter all[ADAPTERS_MAX];
         const char *file;

@@ -19,6 +19,9 @@ typedef struct Adapter {
 /* Below the folder root ("" is the real one). Their number, sorted by their numbers; 0: there are none. */
 size_t adapter_list(const char *root, Adapter out[static ADAPTERS_MAX]);
 
+/* The bus that a mux of the kernel's has made this one of: who is on that one answers here, too. -1: it is none. */
+int adapter_parent(const char *root, const Adapter *a);
+
 /* By path ("/dev/i2c-1", taken as it is), by name ("bcm2835 (i2c@7e804000)"), or with name NULL by number. 0; -ENODEV:
  * there is none of that name. */
 int adapter_find(const char *root, const char *name, int number, Adapter *ret);

@@ -6,7 +6,12 @@
  * A multiplexer that we switch ourselves makes a transaction of three: select, transfer, deselect. Two of our processes
  * may share the bus (one instance each), and a chip behind the mux may have the address of one in front of it. So such
  * a transaction holds the node's lock (flock) alone, and all others share it. It deselects even after a failure: an
- * open channel would put its chips into the way of everybody else's.
+ * open channel would put its chips into the way of everybody else's. A mux that may be open in spite of that (closing it
+ * failed, or who opened it was killed) is closed before anything else is done.
+ *
+ * A data line (SDA) that something holds low looks like an answer of everybody: each address is acknowledged, each byte
+ * is 0. So after zeros alone two addresses are read where nobody can be: those of 10-bit chips, which answer only to a
+ * write before (UM10204 3.1.11 and table 3). Two, since some chips of factory address 0x78 and near are sold.
  *
  * A failed transaction is repeated as a whole, at most `retries` times with a growing pause. A timeout is repeated once
  * only, because each costs about a second of the adapter's own patience.
@@ -28,9 +33,13 @@
 #include "bus.h"
 
 #define RETRY_USEC      1000u
+#define PAUSES_MAX      6 /* doublings of it */
+#define TIMEOUT_USEC    1000000u /* an adapter's own, usually */
 #define LOCK_POLL_USEC  1000u
 #define LOCK_POLLS      2000 /* 2 s: another process's transactions take milliseconds */
 #define MUX_NONE        0
+#define MUX_FIRST       0x70
+#define MUX_TRIES       3
 #define ADDRESS_UNKNOWN (-1)
 
 struct Bus {
@@ -38,6 +47,8 @@ struct Bus {
         unsigned long functions; /* I2C_FUNC_ bits */
         int slave;               /* what I2C_SLAVE was set to last */
         unsigned retries;
+        bool held;        /* by bus_hold() */
+        uint8_t suspects; /* muxes that may have a channel open, a bit each from MUX_FIRST on */
         Counters counters;
 };
 
@@ -107,6 +118,8 @@ static Fault fault_of(int error) {
         case -ETIMEDOUT:
                 return FAULT_TIMEOUT;
         case -EBUSY:
+        case BUS_LOW:
+        case BUS_LOCKED:
                 return FAULT_STUCK;
         case -ENODATA:
                 return FAULT_SHORT;
@@ -232,6 +245,8 @@ static int message(Bus *b, uint8_t address, const void *out, size_t n_out, void 
 
 /* flock() has no timeout, and a process that holds the lock may hang on the bus. */
 static int lock(Bus *b, int how) {
+        if (b->held)
+                return 0;
         for (int i = 0; i < LOCK_POLLS; i++) {
                 if (flock(b->fd, how | LOCK_NB) == 0)
                         return 0;
@@ -239,26 +254,115 @@ static int lock(Bus *b, int how) {
                         return -errno;
                 bus_wait(LOCK_POLL_USEC);
         }
-        return -EBUSY;
+        return BUS_LOCKED;
+}
+
+static void unlock(Bus *b) {
+        if (!b->held)
+                flock(b->fd, LOCK_UN);
+}
+
+int bus_hold(Bus *b) {
+        int r;
+
+        r = lock(b, LOCK_EX);
+        b->held = r == 0;
+        return r;
+}
+
+void bus_release(Bus *b) {
+        b->held = false;
+        unlock(b);
+}
+
+static bool line_low(Bus *b) {
+        static const uint8_t nobody[] = {0x79, 0x7b};
+        uint8_t byte;
+
+        for (size_t i = 0; i < sizeof(nobody); i++) {
+                byte = 0xff;
+                if (message(b, nobody[i], NULL, 0, &byte, 1) < 0 || byte != 0)
+                        return false;
+        }
+        return true;
+}
+
+static bool all_zero(const uint8_t *bytes, size_t n) {
+        while (n > 0)
+                if (bytes[--n] != 0)
+                        return false;
+        return true;
+}
+
+static int exchange(Bus *b, uint8_t address, const void *out, size_t n_out, void *in, size_t n_in) {
+        int r;
+
+        r = message(b, address, out, n_out, in, n_in);
+        return r == 0 && n_in > 0 && all_zero(in, n_in) && line_low(b) ? BUS_LOW : r;
+}
+
+static uint8_t mux_bit(uint8_t mux) {
+        return (uint8_t)(1u << (mux - MUX_FIRST));
+}
+
+void bus_suspect(Bus *b, uint8_t mux) {
+        b->suspects |= mux_bit(mux);
+}
+
+static int mux_close(Bus *b, uint8_t mux) {
+        uint8_t none = MUX_NONE;
+        int r;
+
+        r = message(b, mux, &none, 1, NULL, 0);
+        if (r == 0)
+                b->suspects &= (uint8_t)~mux_bit(mux);
+        return r;
+}
+
+/* All but one, which is switched anyway. One that does not answer at all has no supply, and so nothing open; it stays
+ * under suspicion. One that the kernel has is the kernel's to close. */
+static int muxes_close(Bus *b, uint8_t but) {
+        int r;
+
+        for (uint8_t mux = MUX_FIRST; mux < MUX_FIRST + 8; mux++) {
+                if (!(b->suspects & mux_bit(mux)) || mux == but)
+                        continue;
+                if (bus_claim(b, mux) == -EBUSY) {
+                        b->suspects &= (uint8_t)~mux_bit(mux);
+                        continue;
+                }
+                r = -ENXIO;
+                for (int i = 0; i < MUX_TRIES && r == -ENXIO; i++)
+                        r = mux_close(b, mux);
+                if (r < 0 && r != -ENXIO)
+                        return r;
+        }
+        return 0;
+}
+
+static int exchange_behind(Bus *b, const Route *route, const void *out, size_t n_out, void *in, size_t n_in) {
+        uint8_t select = (uint8_t)(1u << route->channel);
+        int r, closed;
+
+        b->suspects |= mux_bit(route->mux);
+        r = message(b, route->mux, &select, 1, NULL, 0);
+        if (r == 0)
+                r = exchange(b, route->address, out, n_out, in, n_in);
+        closed = mux_close(b, route->mux);
+        return r == 0 ? closed : r;
 }
 
 static int attempt(Bus *b, const Route *route, const void *out, size_t n_out, void *in, size_t n_in) {
-        uint8_t select = (uint8_t)(1u << route->channel), none = MUX_NONE;
-        int r, closed;
+        int r;
 
-        r = lock(b, route->mux ? LOCK_EX : LOCK_SH);
+        r = lock(b, route->mux || b->suspects ? LOCK_EX : LOCK_SH);
         if (r < 0)
                 return r;
-        if (route->mux)
-                r = message(b, route->mux, &select, 1, NULL, 0);
+        r = muxes_close(b, route->mux);
         if (r == 0)
-                r = message(b, route->address, out, n_out, in, n_in);
-        if (route->mux) {
-                closed = message(b, route->mux, &none, 1, NULL, 0);
-                if (r == 0)
-                        r = closed;
-        }
-        flock(b->fd, LOCK_UN);
+                r = route->mux ? exchange_behind(b, route, out, n_out, in, n_in)
+                               : exchange(b, route->address, out, n_out, in, n_in);
+        unlock(b);
         return r;
 }
 
@@ -269,6 +373,7 @@ static unsigned retries_after(const Bus *b, int error) {
         case -EINVAL:
         case -EACCES:
         case -EPERM:
+        case BUS_LOCKED: /* that was long enough */
                 return 0;
         case -ETIMEDOUT:
                 return b->retries > 1 ? 1 : b->retries;
@@ -289,10 +394,20 @@ int bus_transfer(Bus *b, const Route *route, const void *out, size_t n_out, void
                 if (done >= retries_after(b, r))
                         break;
                 b->counters.retries++;
-                bus_wait(RETRY_USEC << (done < 6 ? done : 6));
+                bus_wait(RETRY_USEC << (done < PAUSES_MAX ? done : PAUSES_MAX));
         }
         b->counters.failed++;
         return r;
+}
+
+uint64_t bus_usec(const Bus *b, bool mux) {
+        unsigned timeouts = 1 + (b->retries > 0);
+        uint64_t usec;
+
+        usec = LOCK_POLL_USEC * LOCK_POLLS + (uint64_t)TIMEOUT_USEC * timeouts * (mux ? 3 : 1);
+        for (unsigned done = 0; done < b->retries; done++)
+                usec += RETRY_USEC << (done < PAUSES_MAX ? done : PAUSES_MAX);
+        return usec;
 }
 
 /* ---- who is there */
@@ -319,6 +434,16 @@ int bus_probe(Bus *b, uint8_t address, bool read) {
                 r = smbus_call(b, I2C_SMBUS_READ, 0, I2C_SMBUS_BYTE, &data);
         else
                 r = smbus_call(b, I2C_SMBUS_WRITE, 0, I2C_SMBUS_QUICK, NULL);
-        flock(b->fd, LOCK_UN);
+        unlock(b);
         return r;
+}
+
+bool bus_is_low(Bus *b) {
+        bool low;
+
+        if (lock(b, LOCK_SH) < 0)
+                return false;
+        low = line_low(b);
+        unlock(b);
+        return low;
 }

@@ -33,6 +33,11 @@ static int transfer_fail(Device *d, int error) {
                 return device_fail(d, error, "timeout at 0x%02x: something holds a line of the bus low", address);
         case -EBUSY:
                 return device_fail(d, error, "the bus does not become free: something holds a line low, or another program");
+        case BUS_LOW:
+                return device_fail(d, error, "zeros from 0x%02x, and where nobody is, too: something holds the data line (SDA) "
+                                   "low", address);
+        case BUS_LOCKED:
+                return device_fail(d, error, "another process has had the bus locked for two seconds");
         case -ENODATA:
                 return device_fail(d, error, "0x%02x sent less than it was asked for", address);
         case -EBADMSG:
@@ -52,6 +57,17 @@ int device_transfer(Device *d, const void *out, size_t n_out, void *in, size_t n
 
         r = bus_transfer(d->bus, &d->route, out, n_out, in, n_in);
         return r < 0 ? transfer_fail(d, r) : 0;
+}
+
+int device_hold(Device *d) {
+        int r;
+
+        r = bus_hold(d->bus);
+        return r < 0 ? transfer_fail(d, r) : 0;
+}
+
+void device_release(Device *d) {
+        bus_release(d->bus);
 }
 
 int device_write(Device *d, const void *out, size_t n) {

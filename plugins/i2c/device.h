@@ -49,6 +49,7 @@ typedef struct Device {
         const Driver *driver;
         const char *name; /* what its keys begin with; borrowed from the options */
         Route route;
+        uint32_t delay_usec; /* what the configuration has a measurement take */
         void *data; /* driver->size bytes, the driver's own */
 
         const Quantity *quantities;
@@ -100,6 +101,10 @@ int device_get16(Device *d, uint8_t reg, uint16_t *ret); /* big-endian */
 int device_put16(Device *d, uint8_t reg, uint16_t value);
 /* One byte of register reg is `want`, else WRONG_CHIP. */
 int device_identity(Device *d, uint8_t reg, uint8_t want);
+
+/* What is between these two is one to other processes. */
+int device_hold(Device *d);
+void device_release(Device *d);
 
 /* Sets why and returns error. */
 int device_fail(Device *d, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -22,8 +22,8 @@
 #include "i2c.h"
 #include "pins.h"
 
-#define CHIP_USEC   3000000u /* of a chip: a transaction that times out, and once more, and a measurement */
-#define MARGIN_USEC 10000000u
+#define CHIP_TRANSFERS 3u /* of a chip at worst: after those that fail there are no more in a sample */
+#define MEASURE_USEC   5000000u
 
 static void i2c_close(struct tbagent_host *host, void *state) {
         I2c *i = state;
@@ -65,12 +65,28 @@ static int failure_tell(I2c *i, const Tally *tally) {
         return tally->error;
 }
 
+static uint64_t device_usec(const Device *d, unsigned retries) {
+        return bus_usec(d->bus, d->route.mux) * CHIP_TRANSFERS + (uint64_t)d->delay_usec * (retries + 1);
+}
+
+/* How long a sample may take while everything that can go wrong does; a chip that hangs is to be told, not killed for. */
+static uint64_t sample_usec(const I2c *i) {
+        uint64_t usec = MEASURE_USEC * (bus_retries(i->bus) + 1), least;
+
+        for (size_t n = 0; n < i->n_devices; n++)
+                usec += device_usec(i->devices[n], bus_retries(i->bus));
+        for (size_t n = 0; n < i->n_expanders; n++)
+                usec += device_usec(expander_device(i->expanders[n]), 0);
+        least = (uint64_t)tbagent_int(i->host, tbagent_options(i->host), "timeout");
+        return usec > least ? usec : least;
+}
+
 static int i2c_sample(struct tbagent_host *host, void *state) {
         Tally tally = {0};
         I2c *i = state;
 
         bus_set_retries(i->bus, (unsigned)tbagent_int(host, tbagent_options(host), "retries"));
-        tbagent_timeout(host, MARGIN_USEC + CHIP_USEC * (i->n_devices + i->n_expanders));
+        tbagent_timeout(host, sample_usec(i));
         devices_measure(i->devices, i->n_devices);
         devices_emit(host, i->devices, i->n_devices, &tally);
         pins_sample(i, &tally);

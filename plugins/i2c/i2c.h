@@ -6,8 +6,9 @@
 
 #include "device.h"
 
-#define DEVICES_MAX 64
-#define PINS_MAX    128
+#define DEVICES_MAX   64
+#define EXPANDERS_MAX (DEVICES_MAX - 1)
+#define PINS_MAX      128
 
 typedef struct Expander Expander;
 
@@ -20,6 +21,7 @@ typedef struct I2c {
         size_t n_devices;
         Expander *expanders[DEVICES_MAX];
         size_t n_expanders;
+        bool expanders_told; /* that there are too many */
         size_t n_named; /* of `expanders`; one more may stand for what is wrong */
 } I2c;
 
@@ -55,6 +57,7 @@ const Driver *driver_find(const char *name);
 
 /* ---- registers.c: a chip described in the configuration */
 extern const Driver registers_driver;
+bool checksum_is_set(struct tbagent_host *host, const struct tbagent_node *options); /* `crc` of a chip */
 
 /* ---- scan.c */
 int i2c_scan(struct tbagent_host *host);

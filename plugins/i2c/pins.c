@@ -36,6 +36,10 @@ struct Expander {
 
 /* ---- the expander */
 
+Device *expander_device(Expander *e) {
+        return &e->device;
+}
+
 static uint16_t level_of(const Pin *p, bool on) {
         return on != p->active_low ? p->bit : 0;
 }
@@ -236,8 +240,12 @@ static const Port *port_find(const char *name) {
 static int expander_add(I2c *i, const struct tbagent_node *node) {
         Expander *e;
 
-        if (i->n_expanders == DEVICES_MAX - 1)
+        if (i->n_expanders == EXPANDERS_MAX) {
+                if (!i->expanders_told)
+                        tbagent_log(i->host, TBAGENT_ERROR, "more than 63 expanders: give the others an instance of their own");
+                i->expanders_told = true;
                 return 0;
+        }
         e = calloc(1, sizeof(*e));
         if (!e)
                 return -ENOMEM;
@@ -290,6 +298,7 @@ static Expander *nowhere(I2c *i) {
                 return NULL;
         i->expanders[i->n_expanders++] = e;
         e->name = "";
+        e->device.bus = i->bus;
         snprintf(e->device.invalid, sizeof(e->device.invalid), "it has no expander");
         return e;
 }

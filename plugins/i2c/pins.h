@@ -6,7 +6,7 @@
 
 /* What the pins of an expander are meant to be; one bit each. */
 typedef struct PortState {
-        uint16_t inputs, outputs; /* pins of neither are left as they are */
+        uint16_t inputs, outputs; /* pins of neither are left as they are; of a pcf8574 they are inputs */
         uint16_t pull_ups;
         uint16_t latch; /* levels that the outputs have */
 } PortState;
@@ -27,6 +27,7 @@ typedef struct Port {
 
 extern const Port *const ports[]; /* ends with NULL */
 
+Device *expander_device(Expander *e);
 int pins_configure(I2c *i);
 void pins_unconfigure(I2c *i);
 /* Reads the pins of all expanders and emits them. */

@@ -58,11 +58,17 @@ static int writes_configure(Device *d, Registers *r, const struct tbagent_node *
         return 0;
 }
 
+bool checksum_is_set(struct tbagent_host *host, const struct tbagent_node *options) {
+        const struct tbagent_node *crc = tbagent_member(host, options, "crc", 0);
+
+        return tbagent_is_set(host, options, "crc") || (crc && (tbagent_is_set(host, crc, "poly") ||
+               tbagent_is_set(host, crc, "init") || tbagent_is_set(host, crc, "block")));
+}
+
 static void checksum_configure(Device *d, Registers *r, const struct tbagent_node *options) {
         const struct tbagent_node *crc = tbagent_member(d->host, options, "crc", 0);
 
-        r->checksum.used = tbagent_is_set(d->host, options, "crc") || (crc && (tbagent_is_set(d->host, crc, "poly") ||
-                           tbagent_is_set(d->host, crc, "init") || tbagent_is_set(d->host, crc, "block")));
+        r->checksum.used = checksum_is_set(d->host, options);
         if (!r->checksum.used)
                 return;
         r->checksum.polynomial = (uint8_t)tbagent_int(d->host, crc, "poly");
@@ -147,7 +153,7 @@ static int registers_configure(Device *d, const struct tbagent_node *options) {
         Registers *r = d->data;
         int error;
 
-        r->delay_usec = (uint32_t)tbagent_int(d->host, options, "delay");
+        r->delay_usec = d->delay_usec = (uint32_t)tbagent_int(d->host, options, "delay");
         r->burst = tbagent_int(d->host, options, "burst");
         r->reg_size = (size_t)tbagent_int(d->host, options, "reg_size");
         checksum_configure(d, r, options);

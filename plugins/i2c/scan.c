@@ -16,6 +16,12 @@
  *                                      over, while a chip with registers goes on to the next one. So 256 bytes are read
  *                                      first, and only where they differ the question is asked
  *   anywhere else                      the address alone makes a chip likely
+ *
+ * Before all that, two addresses where nobody can be are read (bus.c): a data line that is held low would make a chip of
+ * each address. Behind a mux of the kernel's, who is in front of it answers, too, and is told of once.
+ *
+ * Names of chips are those of their keys, so they are different on each bus. Those of bus 1, which is the one where
+ * people wire something to, go without its number.
  */
 #include <stdio.h>
 #include <string.h>
@@ -25,16 +31,19 @@
 
 #define FIRST         0x08
 #define LAST          0x77
+#define ADDRESSES     128
 #define CLOCK_ADDRESS 0x69
 #define TEXT_MAX      1024
 #define GIVE_UP       3 /* addresses in a row that time out: the bus hangs */
 #define BUS_USEC      15000000u
+#define USUAL_BUS     1
 
 typedef struct Scan {
         struct tbagent_host *host;
         const char *root;
         const Adapter *adapter;
         Bus *bus;
+        bool *there; /* by address: told of, here or in front of the mux */
 } Scan;
 
 /* ---- what is told */
@@ -53,14 +62,19 @@ static void escape(const char *text, char *out, size_t size) {
 /* group NULL: nothing to put into a configuration. A guess is left to a person: what is read of another chip than the
  * configuration says looks like a value. */
 static void found(const Scan *s, uint8_t address, const char *what, const char *group, const char *chip, bool sure) {
-        char text[TEXT_MAX], escaped[TEXT_MAX / 2], config[TEXT_MAX / 4] = "";
+        char text[TEXT_MAX], escaped[TEXT_MAX / 2], config[TEXT_MAX / 4] = "", name[64];
+        int bus = s->adapter->number;
 
         escape(what, escaped, sizeof(escaped));
+        if (group && bus == USUAL_BUS)
+                snprintf(name, sizeof(name), "%s_%02x", chip, address);
+        else if (group)
+                snprintf(name, sizeof(name), "%s_%d_%02x", chip, bus, address);
         if (group)
                 snprintf(config, sizeof(config),
                          ",\"instance\":\"i2c_%d\",\"options\":\"bus = %d;\",\"group\":\"%s\",\"commented\":%s,"
-                         "\"config\":\"%s_%02x = { chip = \\\"%s\\\"; address = 0x%02x; };\"",
-                         s->adapter->number, s->adapter->number, group, sure ? "false" : "true", chip, address, chip, address);
+                         "\"config\":\"%s = { chip = \\\"%s\\\"; address = 0x%02x; };\"",
+                         bus, bus, group, sure ? "false" : "true", name, chip, address);
         snprintf(text, sizeof(text), "{\"id\":\"i2c-%d/0x%02x\",\"what\":\"%s\"%s}", s->adapter->number, address, escaped,
                  config);
         tbagent_found(s->host, text);
@@ -169,6 +183,7 @@ static int address_ask(const Scan *s, uint8_t address) {
         int r;
 
         if (bus_claim(s->bus, address) == -EBUSY) {
+                s->there[address] = true;
                 adapter_holder(s->root, s->adapter, address, what);
                 found(s, address, what, NULL, NULL, false);
                 return 0;
@@ -176,28 +191,44 @@ static int address_ask(const Scan *s, uint8_t address) {
         if (read && address == CLOCK_ADDRESS)
                 return 0;
         r = bus_probe(s->bus, address, read);
-        return r == 0 ? 1 : r == -ETIMEDOUT || r == -EBUSY ? r : 0;
+        return r == 0 ? 1 : r == -ETIMEDOUT || r == -EBUSY || r == BUS_LOCKED ? r : 0;
 }
 
-static void bus_scan(const Scan *s) {
+static void bus_tell(const Scan *s, const char *what) {
         char text[ADAPTER_TEXT_SIZE];
-        int hung = 0, r;
 
-        for (uint8_t address = FIRST; address <= LAST && hung < GIVE_UP; address++) {
-                r = address_ask(s, address);
-                hung = r < 0 ? hung + 1 : 0;
-                if (r > 0)
-                        chip_tell(s, address);
-        }
-        if (hung < GIVE_UP)
-                return;
-        snprintf(text, sizeof(text), "i2c-%d (%s) hangs: a chip holds a line low, or its pull-ups are missing",
-                 s->adapter->number, s->adapter->name);
+        snprintf(text, sizeof(text), "i2c-%d (%s) %s", s->adapter->number, s->adapter->name, what);
         tbagent_log(s->host, TBAGENT_WARNING, text);
 }
 
-static int adapter_scan(struct tbagent_host *host, const char *root, const Adapter *a) {
-        Scan s = {.host = host, .root = root, .adapter = a};
+static void bus_scan(const Scan *s) {
+        int hung = 0, r;
+
+        if (bus_is_low(s->bus)) {
+                bus_tell(s, "was not scanned: its data line (SDA) is held low; look at the wiring, or take chips off until it "
+                            "is not");
+                return;
+        }
+        for (uint8_t address = FIRST; address <= LAST && hung < GIVE_UP; address++) {
+                if (s->there[address])
+                        continue;
+                r = address_ask(s, address);
+                if (r == BUS_LOCKED) {
+                        bus_tell(s, "was not scanned: another process, a tbagent perhaps, has it locked; scan again");
+                        return;
+                }
+                hung = r < 0 ? hung + 1 : 0;
+                if (r > 0) {
+                        s->there[address] = true;
+                        chip_tell(s, address);
+                }
+        }
+        if (hung == GIVE_UP)
+                bus_tell(s, "hangs: a chip holds a line low, or its pull-ups are missing");
+}
+
+static int adapter_scan(struct tbagent_host *host, const char *root, const Adapter *a, bool *there) {
+        Scan s = {.host = host, .root = root, .adapter = a, .there = there};
         char text[ADAPTER_TEXT_SIZE];
         int r;
 
@@ -212,9 +243,19 @@ static int adapter_scan(struct tbagent_host *host, const char *root, const Adapt
         return 0;
 }
 
+/* What is in front of a channel. Parents have been scanned before: the kernel gives them the lower numbers. */
+static void there_inherit(const char *root, const Adapter *all, bool there[][ADDRESSES], size_t i) {
+        int parent = adapter_parent(root, &all[i]);
+
+        for (size_t p = 0; parent >= 0 && p < i; p++)
+                if (all[p].number == parent)
+                        memcpy(there[i], there[p], ADDRESSES * sizeof(bool));
+}
+
 int i2c_scan(struct tbagent_host *host) {
         Adapter all[ADAPTERS_MAX], usual;
         char root[ADAPTER_PATH_SIZE], text[ADAPTER_TEXT_SIZE];
+        bool there[ADAPTERS_MAX][ADDRESSES] = {0};
         int r, first = 0;
         size_t n, opened = 0;
 
@@ -228,7 +269,8 @@ int i2c_scan(struct tbagent_host *host) {
         }
         for (size_t i = 0; i < n; i++) {
                 tbagent_timeout(host, BUS_USEC);
-                r = adapter_scan(host, root, &all[i]);
+                there_inherit(root, all, there, i);
+                r = adapter_scan(host, root, &all[i], there[i]);
                 if (r == 0)
                         opened++;
                 else if (first == 0)

@@ -61,6 +61,8 @@ void route_configure(Device *d, const struct tbagent_node *node) {
                 d->route.mux = (uint8_t)tbagent_int(d->host, node, "mux");
                 d->route.channel = (uint8_t)tbagent_int(d->host, node, "channel");
         }
+        if (d->route.mux && d->bus)
+                bus_suspect(d->bus, d->route.mux); /* another process may have been killed while it was open */
         if (d->route.mux == d->route.address)
                 device_refuse(d, "address and mux are both 0x%02x", d->route.address);
 }
@@ -85,6 +87,8 @@ static void options_check(Device *d, const struct tbagent_node *node) {
                         device_refuse(d, "%s is no option of a %s", special[i], d->driver->name);
         if (d->driver != &registers_driver && tbagent_member(d->host, node, "registers", 0))
                 device_refuse(d, "has both chip and registers: registers describes a chip that is not known by name");
+        if (d->driver != &registers_driver && checksum_is_set(d->host, node))
+                device_refuse(d, "crc is no option of a %s: it is of chips that registers describes", d->driver->name);
 }
 
 static int chip_add(I2c *i, const struct tbagent_node *node) {
@@ -113,15 +117,23 @@ static int chip_add(I2c *i, const struct tbagent_node *node) {
         return r == -ENOMEM ? r : 0;
 }
 
+static void double_check(const Device *first, Device *d) {
+        if (!d->invalid[0] && memcmp(&first->route, &d->route, sizeof(d->route)) == 0)
+                device_refuse(d, "has the address 0x%02x of %s", d->route.address, first->name);
+}
+
 /* Two chips at one place are a copied line. */
 static void doubles_check(I2c *i) {
-        for (size_t a = 0; a < i->n_devices; a++)
-                for (size_t b = a + 1; b < i->n_devices; b++) {
-                        Device *d = i->devices[b];
+        Device *all[DEVICES_MAX + EXPANDERS_MAX];
+        size_t n = 0;
 
-                        if (!d->invalid[0] && memcmp(&i->devices[a]->route, &d->route, sizeof(d->route)) == 0)
-                                device_refuse(d, "has the address 0x%02x of %s", d->route.address, i->devices[a]->name);
-                }
+        for (size_t d = 0; d < i->n_devices; d++)
+                all[n++] = i->devices[d];
+        for (size_t e = 0; e < i->n_named; e++)
+                all[n++] = expander_device(i->expanders[e]);
+        for (size_t a = 0; a < n; a++)
+                for (size_t b = a + 1; b < n; b++)
+                        double_check(all[a], all[b]);
 }
 
 int i2c_configure(I2c *i) {
@@ -130,8 +142,11 @@ int i2c_configure(I2c *i) {
 
         for (size_t n = 0; r == 0 && (node = tbagent_member(i->host, options, "chips", n)); n++)
                 r = chip_add(i, node);
-        doubles_check(i);
-        return r == 0 ? pins_configure(i) : r;
+        if (r == 0)
+                r = pins_configure(i);
+        if (r == 0)
+                doubles_check(i);
+        return r;
 }
 
 void i2c_unconfigure(I2c *i) {

@@ -372,6 +372,30 @@ bool bus_can_quick(const Bus *b) {
         return true;
 }
 
+bool bus_is_low(Bus *b) {
+        (void)b;
+        return false;
+}
+
+uint64_t bus_usec(const Bus *b, bool mux) {
+        (void)b;
+        return 1000u + mux;
+}
+
+int bus_hold(Bus *b) {
+        (void)b;
+        return 0;
+}
+
+void bus_release(Bus *b) {
+        (void)b;
+}
+
+void bus_suspect(Bus *b, uint8_t mux) {
+        (void)b;
+        (void)mux;
+}
+
 void bus_wait(uint32_t usec) {
         assert(usec <= 10000000);
 }

@@ -78,6 +78,17 @@ static void start_parse(Chip *chip, const char *text) {
         assert_int_equal(*end, 0);
 }
 
+/* The same register once more is another result of the next measurement. */
+static void then_put(Start *s, Cell c) {
+        for (size_t i = 0; i < s->n_then; i++)
+                if (s->then[i].key_size == c.key_size && memcmp(s->then[i].key, c.key, c.key_size) == 0) {
+                        s->then[i] = c;
+                        return;
+                }
+        assert_true(s->n_then < ELEMENTS(s->then));
+        s->then[s->n_then++] = c;
+}
+
 static void line_parse(Chip *chip, const char *line) {
         static const char *const models[] = {"bytes", "words", "commands", "port"};
         Start *s = chip->n_starts > 0 ? &chip->starts[chip->n_starts - 1] : NULL;
@@ -92,9 +103,13 @@ static void line_parse(Chip *chip, const char *line) {
         else if (strncmp(line, "busy ", 5) == 0) {
                 assert_non_null(s);
                 s->busy[s->n_busy++] = cell_parse(line + 5);
+        } else if (strncmp(line, "need ", 5) == 0) {
+                assert_non_null(s);
+                s->need = cell_parse(line + 5);
+                s->n_need = 1;
         } else if (strncmp(line, "then ", 5) == 0) {
                 assert_non_null(s);
-                s->then[s->n_then++] = cell_parse(line + 5);
+                then_put(s, cell_parse(line + 5));
         } else {
                 c = cell_parse(line);
                 cell_put(chip, &c);
@@ -134,6 +149,8 @@ static Start *chip_start(Chip *chip, const uint8_t *bytes, size_t n) {
 
                 if (s->key_size > n || memcmp(s->key, bytes, s->key_size) != 0)
                         continue;
+                if (s->n_need > 0 && chip_peek(chip, s->need.key[0]) != s->need.data[0])
+                        return s;
                 cells_apply(chip, s->busy, s->n_busy);
                 chip->running = s;
                 chip->ends_ns = sim_now_ns() + s->usec * 1000;

@@ -21,8 +21,8 @@ typedef struct Start {
         size_t key_size;
         uint64_t usec;
         bool nack;
-        Cell busy[4], then[4];
-        size_t n_busy, n_then;
+        Cell need, busy[4], then[4];
+        size_t n_need, n_busy, n_then;
 } Start;
 
 typedef struct Chip {

@@ -32,7 +32,7 @@ struct Sim {
         int watcher; /* a descriptor of our own, to try the lock */
         unsigned long functions;
         uint8_t slave, mux_mask;
-        bool has_mux, claimed[128];
+        bool has_mux, low, claimed[128];
         Chip chips[CHIPS_MAX];
         sim_fault_fn fault;
         void *userdata;
@@ -79,6 +79,11 @@ static int message(Sim *s, uint8_t address, bool read, uint8_t *bytes, size_t n)
 
         if (!read && n > 0)
                 s->written[address] += n;
+        if (s->low) {
+                if (read)
+                        memset(bytes, 0, n);
+                return 0;
+        }
         if (s->has_mux && address == MUX_ADDRESS) {
                 heard++;
                 if (read)
@@ -356,6 +361,14 @@ void sim_change(Sim *s, uint8_t address, const char *lines) {
 
 int sim_peek(Sim *s, uint8_t address, uint8_t reg) {
         return chip_peek(chip_find(s, address), reg);
+}
+
+void sim_mux(Sim *s, uint8_t channels) {
+        s->mux_mask = channels;
+}
+
+void sim_low(Sim *s, bool low) {
+        s->low = low;
 }
 
 void sim_pull_low(Sim *s, uint8_t address, uint8_t pins) {

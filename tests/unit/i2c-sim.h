@@ -12,6 +12,7 @@
  *   KEY: BYTES             content from the start
  *   start KEY USEC nack|old    a write that begins with KEY starts a measurement of so long; until then the chip
  *                              refuses to be read, or shows what was there before
+ *   need KEY: BYTES        what has to stand there, or the last `start` above does nothing
  *   busy KEY: BYTES        content from the last `start` above on, while it measures
  *   then KEY: BYTES        and when it has measured
  */
@@ -41,11 +42,14 @@ void sim_no_quick(Sim *s);
 void sim_chip(Sim *s, uint8_t address, const char *description);
 /* Behind the channel of the mux at 0x70, which it makes. */
 void sim_chip_behind(Sim *s, int channel, uint8_t address, const char *description);
+void sim_mux(Sim *s, uint8_t channels); /* those that are open */
 void sim_remove(Sim *s, uint8_t address);
 /* More lines for a chip that is there. */
 void sim_change(Sim *s, uint8_t address, const char *lines);
 /* Content of a register or the latch; -1: there is none. */
 int sim_peek(Sim *s, uint8_t address, uint8_t reg);
+/* Something holds the data line low: every address is acknowledged, nothing is heard, zeros are read. */
+void sim_low(Sim *s, bool low);
 /* model port: pins that the world holds low. */
 void sim_pull_low(Sim *s, uint8_t address, uint8_t pins);
 /* A driver of the kernel has it. */

@@ -81,11 +81,22 @@ const Vector vectors[] = {
                 .values = {{"temperature", 30.499314, 0.005, 0}, {"pressure", 1008.760063, 0.005, 0}},
         },
         {
+                .chip = "bmp388",
+                .source = "Bosch BST-BMP388-DS001, section 4.3.2: bit 0 of the error register is fatal",
+                .address = 0x76,
+                .description = "model bytes\n"
+                               "00: 50\n"
+                               "31: 23 6b 58 49 f6 5c ff ce f4 23 00 ea 63 6e 79 f3 f6 aa 43 12 c4\n"
+                               "02: 01 70 97 9f 6d 73 d8 85\n",
+                .values = {{"temperature", 0, 0, "has failed"}, {"pressure", 0, 0, "has failed"}},
+        },
+        {
                 .chip = "sht3x",
                 .source = "Sensirion SHT3x-DIS, sections 4.12 and 4.13, with the words of the example in Sensirion SCD4x "
                           "(1.3), section 3.5.2, whose conversions and checksum are the same: 25 degrees, 37 %",
                 .address = 0x44,
                 .description = "model commands\n"
+                               "start 3093 0 old\n"
                                "start 2400 15500 nack\n"
                                "then 2400: 66 67 a2 5e b9 3c\n",
                 .values = {{"temperature", 25, 0.005, 0}, {"humidity", 37, 0.005, 0}},
@@ -136,6 +147,17 @@ const Vector vectors[] = {
                                "start f5 16000 nack\n"
                                "then f5: 4e 85 6b\n",
                 .values = {{"temperature", 24.7, 0.05, 0}, {"humidity", 32.3, 0.05, 0}},
+        },
+        {
+                .chip = "htu21d",
+                .source = "the checksum of 00 00 is 00, and its conversion -46.85 degrees and -6 %: below what it measures",
+                .address = 0x40,
+                .description = "model commands\n"
+                               "start f3 50000 nack\n"
+                               "then f3: 00 00 00\n"
+                               "start f5 16000 nack\n"
+                               "then f5: 00 00 00\n",
+                .values = {{"temperature", 0, 0, "outside -40 to 125"}, {"humidity", 0, 0, "was not measured"}},
         },
         {
                 .chip = "si7021",
@@ -336,6 +358,18 @@ const Vector vectors[] = {
                 .values = {{"illuminance", 39.984, 0.0005, 0}},
         },
         {
+                .chip = "tsl2591",
+                .source = "in darkness noise is all that there is, of either diode",
+                .address = 0x29,
+                .description = "model bytes\n"
+                               "b2: 50\n"
+                               "start a003 216000 old\n"
+                               "busy b3: 00\n"
+                               "then b3: 01\n"
+                               "then b4: 00 00 01 00\n",
+                .values = {{"illuminance", 0, 0, 0}},
+        },
+        {
                 .chip = "ads1115",
                 .source = "TI ADS1115 (SBAS444), full-scale range and LSB: 125 uV with 4.096 V; the ends of the range are "
                           "clipped",
@@ -465,11 +499,14 @@ const Vector vectors[] = {
         },
         {
                 .chip = "mpl3115a2",
-                .source = "CPAN Device-Chip-MPL3115A2, t/02read.t: 62 f3 40 is 101325 Pa, 16 80 is 22.5 degrees",
+                .source = "CPAN Device-Chip-MPL3115A2, t/02read.t: 62 f3 40 is 101325 Pa, 16 80 is 22.5 degrees; NXP MPL3115A2"
+                          " (rev. 6), PT_DATA_CFG: without it nothing tells that there are new data",
                 .address = 0x60,
                 .description = "model bytes\n"
                                "0c: c4\n"
+                               "13: 00\n"
                                "start 2622 66000 old\n"
+                               "need 13: 07\n"
                                "busy 00: 00\n"
                                "then 00: 0e 62 f3 40 16 80\n",
                 .values = {{"temperature", 22.5, 1e-9, 0}, {"pressure", 1013.25, 1e-9, 0}},

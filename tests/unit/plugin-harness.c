@@ -197,9 +197,13 @@ static double number_with_unit(const char *text) {
 }
 
 static int64_t get_int(const struct tbagent_node *n, const char *name) {
-        const struct tbagent_option *o = option_find(n, name);
-        const char *text = value_text(n, name);
+        const struct tbagent_option *o;
+        const char *text;
 
+        if (!*n->path && strcmp(name, "timeout") == 0) /* one of the options that every instance has */
+                return (int64_t)number_with_unit("30s");
+        o = option_find(n, name);
+        text = value_text(n, name);
         if (!text)
                 return 0;
         if (o->type == TBAGENT_BOOL)

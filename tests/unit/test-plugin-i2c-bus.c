@@ -214,6 +214,51 @@ static void test_mux_stays_open(void **state) {
         assert_float_equal(value(f, "a_temperature"), 1, 0);
 }
 
+/* Closed before anything else is read, by whoever opens the bus next; one that is not there is in nobody's way. */
+static void test_mux_left_open(void **state) {
+        const uint8_t open_channel = 1 << 3;
+        Fixture *f = *state;
+        int r;
+
+        add(f, "front", "ds3231", 0x68);
+        option_set(f, "chips.a.chip", "tmp102");
+        option_set(f, "chips.a.mux", "0x70");
+        option_set(f, "chips.a.channel", "5");
+        sim_chip_behind(f->sim, 3, 0x68, "model bytes\n11: 01 00\n");
+        sim_chip_behind(f->sim, 5, 0x48, vector_of("tmp102")->description);
+        sim_mux(f->sim, open_channel); /* by one that was killed */
+        assert_int_equal(harness_open(f->harness), 0);
+        sample(f, &r);
+        assert_float_equal(value(f, "front_temperature"), 25.25, 0);
+        assert_int_equal(sim_collisions(f->sim), 0);
+        harness_close(f->harness);
+        sim_fail(f->sim, 0x70, SIM_NACK, 1000);
+        assert_int_equal(harness_open(f->harness), 0);
+        sample(f, &r);
+        assert_float_equal(value(f, "front_temperature"), 25.25, 0);
+        expect_bad(f, "a_temperature", "no answer from 0x48 on channel 5 of mux 0x70");
+}
+
+/* Two transactions of each chip that hang, and what it is told to take, are within what the host waits. */
+static void test_timeout(void **state) {
+        Fixture *f = *state;
+        int r;
+
+        add(f, "clock", "ds3231", 0x68);
+        assert_int_equal(harness_open(f->harness), 0);
+        sample(f, &r);
+        assert_true(harness_timeout(f->harness) >= 30000000); /* never less than the option */
+        harness_close(f->harness);
+        option_set(f, "retries", "10");
+        option_set(f, "chips.slow.address", "0x44");
+        option_set(f, "chips.slow.command", "0x24");
+        option_set(f, "chips.slow.delay", "10s");
+        option_set(f, "chips.slow.registers.x.at", "0");
+        assert_int_equal(harness_open(f->harness), 0);
+        sample(f, &r);
+        assert_true(harness_timeout(f->harness) >= 110000000);
+}
+
 static void test_locked_by_another(void **state) {
         Fixture *f = *state;
         char path[160];
@@ -225,8 +270,8 @@ static void test_locked_by_another(void **state) {
         fd = open(path, O_RDWR | O_CLOEXEC);
         assert_int_equal(flock(fd, LOCK_EX), 0);
         sample(f, &r);
-        assert_int_equal(r, -EBUSY);
-        expect_bad(f, "clock_temperature", "the bus does not become free");
+        assert_int_equal(r, -ENOLCK);
+        expect_bad(f, "clock_temperature", "another process has had the bus locked");
         assert_int_equal(sim_transactions(f->sim, 0x68), 0);
         assert_int_equal(flock(fd, LOCK_SH), 0);
         sample(f, &r);
@@ -249,6 +294,7 @@ static void test_bad_configuration(void **state) {
                 {{{"chips.x.chip", "bme280"}, {"chips.x.shunt", "0.1"}}, "x_pressure", "shunt is no option of a bme280"},
                 {{{"chips.x.chip", "ina219"}, {"chips.x.range", "1.024"}}, "x_power", "range is no option of a ina219"},
                 {{{"chips.x.chip", "bme280"}, {"chips.x.command", "0x20"}}, "x_pressure", "command is no option of a bme280"},
+                {{{"chips.x.chip", "bme280"}, {"chips.x.crc.poly", "7"}}, "x_pressure", "crc is no option of a bme280"},
                 {{{"chips.x.chip", "bme280"}, {"chips.x.registers.t.reg", "1"}}, "x_pressure", "has both chip and registers"},
                 {{{"chips.x.chip", "ads1115"}, {"chips.x.range", "3.3"}}, "x_in0", "range = 3.3; is none of 6.144"},
                 {{{"chips.x.chip", "ads1115"}, {"chips.x.inputs", "1\n4"}}, "x_in1", "inputs: \"4\" is none of \"0\""},
@@ -289,6 +335,11 @@ static void test_odd_configuration(void **state) {
         expect_bad(f, "b_temperature", "has the address 0x68 of a");
         assert_float_equal(value(f, "a_temperature"), 25.25, 0);
         assert_float_equal(value(f, "c_temperature"), 25, 0);
+        harness_close(f->harness);
+        option_set(f, "expanders.e.chip", "pcf8574");
+        option_set(f, "expanders.e.address", "0x77");
+        assert_int_equal(harness_open(f->harness), 0);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_ERROR, "e: has the address 0x77 of c"), 1);
 }
 
 int main(void) {
@@ -301,6 +352,8 @@ int main(void) {
                 TEST(test_hwmon_and_mux_of_the_kernel),
                 TEST(test_mux),
                 TEST(test_mux_stays_open),
+                TEST(test_mux_left_open),
+                TEST(test_timeout),
                 TEST(test_locked_by_another),
                 TEST(test_bad_configuration),
                 TEST(test_odd_configuration),

@@ -249,6 +249,44 @@ static void test_port(void **state) {
         assert_float_equal(value(f, "relay"), 1, 0);
 }
 
+/* A pin that nobody configured is not driven, whatever holds it low when we come. */
+static void test_port_of_others(void **state) {
+        Fixture *f = *state;
+        int r;
+
+        expander(f, "pcf8574", "model port\n");
+        sim_pull_low(f->sim, 0x20, 0x88);
+        pin(f, "lamp", "pin=1 direction=out");
+        assert_int_equal(harness_open(f->harness), 0);
+        sample(f, &r);
+        assert_int_equal(sim_peek(f->sim, 0x20, 0), 0xff);
+        call(f, "lamp", "set", "false", "false");
+        assert_int_equal(sim_peek(f->sim, 0x20, 0), 0xfd);
+}
+
+/* What another instance sets stays, and pull-ups and polarity come back after a brown-out that took nothing else. */
+static void test_shared(void **state) {
+        Fixture *f = *state;
+        int r;
+
+        expander(f, "mcp23017", POWERED_ON);
+        pin(f, "pump", "pin=0 direction=out");
+        pin(f, "door", "pin=1 pull_up=true");
+        assert_int_equal(harness_open(f->harness), 0);
+        sample(f, &r);
+        sim_change(f->sim, 0x20, "14: 80 01");
+        call(f, "pump", "set", "true", "true");
+        assert_int_equal(sim_peek(f->sim, 0x20, OLATA), 0x81);
+        assert_int_equal(sim_peek(f->sim, 0x20, OLATB), 0x01);
+        assert_int_equal(sim_lock(f->sim, 0x20), SIM_EXCLUSIVE);
+        sim_change(f->sim, 0x20, "0c: 00 00");
+        sample(f, &r);
+        assert_int_equal(sim_peek(f->sim, 0x20, GPPUA), 0x02);
+        sim_change(f->sim, 0x20, "02: 02 00");
+        sample(f, &r);
+        assert_int_equal(sim_peek(f->sim, 0x20, 0x02), 0x00);
+}
+
 static void test_two_expanders(void **state) {
         Fixture *f = *state;
         int r;
@@ -346,6 +384,8 @@ int main(void) {
                 TEST(test_method_fails),
                 TEST(test_comes_back),
                 TEST(test_port),
+                TEST(test_port_of_others),
+                TEST(test_shared),
                 TEST(test_two_expanders),
                 TEST(test_bad_configuration),
                 TEST(test_no_expander),

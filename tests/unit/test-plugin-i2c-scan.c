@@ -8,6 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
 #include <json-c/json.h>
 
 #include <cmocka.h>
@@ -15,6 +19,8 @@
 #include "base/macro.h"
 #include "i2c-fixture.h"
 #include "tree.h"
+
+#define N_KNOWN 4 /* drivers that ask for an id at one address at most */
 
 static json_object *found(Fixture *f, const char *id) {
         const char *text;
@@ -107,12 +113,17 @@ static void test_writes_nothing(void **state) {
         assert_int_equal(harness_scan(f->harness), 0);
         for (unsigned address = 0; address < 128; address++) {
                 bool by_reading = (address >= 0x30 && address <= 0x37) || (address >= 0x50 && address <= 0x5f);
+                bool nobody = address == 0x79 || address == 0x7b; /* read, to see whether the line is held low */
                 bool known_registers =
                         (address >= 0x18 && address <= 0x1f) || address == 0x29 || (address >= 0x5a && address <= 0x5d);
 
                 if (!known_registers)
                         assert_int_equal(sim_written(f->sim, (uint8_t)address), 0);
-                if (address < 0x08 || address > 0x77)
+                else
+                        assert_in_range(sim_written(f->sim, (uint8_t)address), 0, 2 * N_KNOWN); /* numbers of registers */
+                if (nobody)
+                        assert_int_equal(sim_quick(f->sim, (uint8_t)address), 0);
+                else if (address < 0x08 || address > 0x77)
                         assert_int_equal(sim_transactions(f->sim, (uint8_t)address), 0);
                 else
                         assert_int_equal(sim_quick(f->sim, (uint8_t)address), by_reading ? 0 : 1);
@@ -172,8 +183,60 @@ static void test_hangs(void **state) {
         assert_int_equal(harness_scan(f->harness), 0);
         for (unsigned address = 0; address < 128; address++)
                 asked += sim_transactions(f->sim, (uint8_t)address);
-        assert_int_equal(asked, 3);
+        assert_int_equal(asked, 1 + 3); /* whether it is held low, and three addresses */
         assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "i2c-1 (bcm2835 (i2c@7e804000)) hangs"), 1);
+}
+
+static void test_line_low(void **state) {
+        Fixture *f = *state;
+
+        chip(f, "ds3231", 0x68);
+        sim_low(f->sim, true);
+        assert_int_equal(harness_scan(f->harness), 0);
+        assert_int_equal(n_found(f), 0);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "was not scanned: its data line (SDA) is held low"), 1);
+}
+
+static void test_locked(void **state) {
+        Fixture *f = *state;
+        char path[160];
+        int fd;
+
+        snprintf(path, sizeof(path), "%s/dev/i2c-1", f->root);
+        fd = open(path, O_RDWR | O_CLOEXEC);
+        assert_int_equal(flock(fd, LOCK_EX), 0);
+        assert_int_equal(harness_scan(f->harness), 0);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "another process, a tbagent perhaps, has it locked"), 1);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "hangs"), 0);
+        close(fd);
+}
+
+/* A chip of the same kind on another bus has another key; what is in front of a mux of the kernel's is told of once. */
+static void test_names(void **state) {
+        Fixture *f = *state;
+        Sim *channel = sim_new(f->root, 22, "i2c-1-mux (chan_id 3)");
+        char from[200], to[200];
+        json_object *o;
+
+        chip(f, "bmp280", 0x76);
+        sim_chip(channel, 0x76, vector_of("bmp280")->description);
+        sim_chip(channel, 0x77, vector_of("bme280")->description);
+        assert_int_equal(harness_scan(f->harness), 0);
+        o = found(f, "i2c-22/0x76");
+        assert_non_null(o);
+        assert_string_equal(text_of(o, "config"), "bmp280_22_76 = { chip = \"bmp280\"; address = 0x76; };");
+        json_object_put(o);
+        expect(f, "i2c-1/0x76", "bmp280", "chips", "bmp280");
+        assert_int_equal(n_found(f), 3);
+
+        snprintf(from, sizeof(from), "%s/sys/bus/i2c/devices/i2c-22", f->root);
+        snprintf(to, sizeof(to), "%s/sys/elsewhere", f->root);
+        assert_int_equal(rename(from, to), 0);
+        assert_int_equal(symlink("../../../devices/soc/i2c-1/i2c-22", from), 0);
+        harness_clear(f->harness);
+        assert_int_equal(harness_scan(f->harness), 0);
+        assert_int_equal(n_found(f), 3 + 2);
+        sim_free(channel);
 }
 
 static void test_adapters(void **state) {
@@ -209,7 +272,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
         static const struct CMUnitTest tests[] = {
                 TEST(test_scan),  TEST(test_writes_nothing), TEST(test_mux),    TEST(test_buses),
-                TEST(test_hangs), TEST(test_adapters),       TEST(test_no_bus),
+                TEST(test_hangs), TEST(test_line_low), TEST(test_locked), TEST(test_names), TEST(test_adapters),       TEST(test_no_bus),
         };
 
         cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -16,6 +16,7 @@
 #define IIR         0x1f
 #define CALIBRATION 0x31
 
+#define FATAL        0x01
 #define STATUS_BOTH  0x60 /* in the byte behind ERROR_STATE: pressure and temperature are new */
 #define FORCED       0x13 /* both, once */
 #define OSR_P4_T1    0x02
@@ -115,6 +116,8 @@ static int read_both(Device *d) {
         r = device_get(d, ERROR_STATE, b, sizeof(b));
         if (r < 0)
                 return r;
+        if (b[0] & FATAL)
+                return device_fail(d, -EIO, "0x%02x says that it has failed (error register 0x%02x)", d->route.address, b[0]);
         if ((b[1] & STATUS_BOTH) != STATUS_BOTH)
                 return -EAGAIN;
         raw_p = le24(b + 2);

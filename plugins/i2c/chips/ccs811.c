@@ -24,12 +24,13 @@
 #define ECO2_MIN    400
 #define RESULT_MAX  32768
 #define OVERDUE_NS  INT64_C(6000000000)
+#define WARM_NS     INT64_C(1800000000000) /* it takes 20 min (2.1) */
 
 typedef enum Phase { BOOT, MODE, RUN } Phase;
 
 typedef struct State {
         Phase phase;
-        int64_t last_ns;
+        int64_t last_ns, warm_ns; /* the last measurement, and the last one that was none of a cold chip */
 } State;
 
 static const Quantity quantities[] = {
@@ -88,8 +89,12 @@ static int result_read(Device *d, State *s) {
                 return 0;
         }
         s->last_ns = tbagent_now(d->host);
-        if (be16(b) < ECO2_MIN)
-                return 0;
+        if (be16(b) < ECO2_MIN) {
+                if (s->last_ns - s->warm_ns < WARM_NS)
+                        return 0;
+                return device_fail(d, -ETIME, "0x%02x does not get warm: less than 400 ppm for half an hour", d->route.address);
+        }
+        s->warm_ns = s->last_ns;
         if (be16(b) > RESULT_MAX || be16(b + 2) > RESULT_MAX)
                 return device_fail(d, -ERANGE, "more than the chip measures");
         device_good(d, 0, be16(b));
@@ -113,7 +118,7 @@ static int read_phase(Device *d) {
                 return READ_MORE;
         case MODE:
                 s->phase = RUN;
-                s->last_ns = tbagent_now(d->host);
+                s->last_ns = s->warm_ns = tbagent_now(d->host);
                 return 0;
         case RUN:
                 return result_read(d, s);

@@ -4,7 +4,7 @@
  * TE HTU21D(F) data sheet (2017): commands p. 11, times p. 3 and 5, checksum and conversion p. 14-15; Silicon Labs
  * Si7021-A20 (1.3): commands table 11, times table 2, conversion 5.1. The two lowest bits of a word are status. The
  * times are those of the SHT21 (version 4, table 7), the longest of the three. Humidity is cut at 0 and 100 %, as Si7021
- * 5.1.1 says.
+ * 5.1.1 says. The checksum of zeros is zero, so they pass it: they are no measurement.
  */
 #include "../bytes.h"
 #include "../device.h"
@@ -40,7 +40,7 @@ static int start(Device *d, uint32_t *ret_usec) {
 
 static int read_one(Device *d) {
         State *s = d->data;
-        double share, humidity;
+        double share, celsius, humidity;
         uint8_t b[3];
         int r;
 
@@ -51,12 +51,19 @@ static int read_one(Device *d) {
                 return device_checksum(d);
         share = (double)(be16(b) & 0xfffc) / 65536;
         if (!s->humid) {
-                device_good(d, 0, -46.85 + 175.72 * share);
+                celsius = -46.85 + 175.72 * share;
+                if (celsius < -40 || celsius > 125)
+                        device_bad(d, 0, "temperature is outside -40 to 125 degrees");
+                else
+                        device_good(d, 0, celsius);
                 s->humid = true;
                 return READ_MORE;
         }
         humidity = -6 + 125 * share;
-        device_good(d, 1, humidity < 0 ? 0 : humidity > 100 ? 100 : humidity);
+        if (share == 0)
+                device_bad(d, 1, "humidity was not measured");
+        else
+                device_good(d, 1, humidity < 0 ? 0 : humidity > 100 ? 100 : humidity);
         s->humid = false;
         return 0;
 }

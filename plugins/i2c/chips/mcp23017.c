@@ -47,33 +47,52 @@ static int look(Device *d, uint16_t *ret_latch, uint16_t *ret_driven) {
         return r;
 }
 
+/* The pins of another instance stay as they are. */
 static int write_latch(Device *d, const PortState *state) {
-        return pair_put(d, OLAT, state->latch);
+        int r;
+
+        r = device_hold(d);
+        if (r < 0)
+                return r;
+        r = pair_change(d, OLAT, state->outputs, state->latch);
+        device_release(d);
+        return r;
 }
 
 static int setup(Device *d, const PortState *state) {
         uint16_t ours = state->inputs | state->outputs;
         int r;
 
-        r = write_latch(d, state);
+        r = device_hold(d);
+        if (r < 0)
+                return r;
+        r = pair_change(d, OLAT, state->outputs, state->latch);
         if (r == 0)
                 r = pair_change(d, IPOL, ours, 0);
         if (r == 0)
                 r = pair_change(d, GPPU, ours, state->pull_ups);
         if (r == 0)
                 r = pair_change(d, IODIR, ours, state->inputs);
+        device_release(d);
         return r;
 }
 
-static int read_levels(Device *d, const PortState *state, uint16_t *ret_levels) {
+static bool is_set_up(const uint8_t *registers, const PortState *state) {
         uint16_t ours = state->inputs | state->outputs;
+
+        return !((le16(registers + IODIR) ^ state->inputs) & ours) && !(le16(registers + IPOL) & ours) &&
+               !((le16(registers + GPPU) ^ state->pull_ups) & ours) &&
+               !((le16(registers + OLAT) ^ state->latch) & state->outputs);
+}
+
+static int read_levels(Device *d, const PortState *state, uint16_t *ret_levels) {
         uint8_t b[OLAT + 2];
         int r;
 
         r = device_get(d, IODIR, b, sizeof(b));
         if (r < 0)
                 return r;
-        if (((le16(b + IODIR) ^ state->inputs) & ours) || ((le16(b + OLAT) ^ state->latch) & state->outputs))
+        if (!is_set_up(b, state))
                 return device_fail(d, -ESTALE, "0x%02x does not keep its settings", d->route.address);
         *ret_levels = le16(b + GPIO);
         return 0;

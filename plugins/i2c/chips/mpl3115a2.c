@@ -2,13 +2,16 @@
 /*
  * MPL3115A2: pressure and temperature.
  * NXP MPL3115A2 (rev. 6): register map, OUT_P in quarters of a pascal (20 bits) and OUT_T in sixteenths of a degree (12
- * bits), both left-aligned; one-shot by OST in standby; 66 ms with an oversampling of 16.
+ * bits), both left-aligned; one-shot by OST in standby; 66 ms with an oversampling of 16. Its flags tell of new data only
+ * when PT_DATA_CFG has switched them on, which it has not after power-on.
  */
 #include "../bytes.h"
 #include "../device.h"
 
 #define STATUS       0x00
 #define WHO_AM_I     0x0c
+#define PT_DATA_CFG  0x13
+#define FLAGS_ON     0x07
 #define CTRL_REG1    0x26
 #define ID           0xc4
 #define STANDBY_X16  0x20 /* barometer */
@@ -24,6 +27,10 @@ static const Quantity quantities[] = {
 
 static int identify(Device *d) {
         return device_identity(d, WHO_AM_I, ID);
+}
+
+static int init(Device *d) {
+        return device_put(d, PT_DATA_CFG, FLAGS_ON);
 }
 
 static int start(Device *d, uint32_t *ret_usec) {
@@ -61,6 +68,7 @@ const Driver mpl3115a2_driver = {
         .addresses = "\x60",
         .quantities = quantities,
         .identify = identify,
+        .init = init,
         .start = start,
         .read = read_both,
 };

@@ -3,7 +3,8 @@
  * PCF8574 (0x20 to 0x27) and PCF8574A (0x38 to 0x3f): 8 pins, without registers.
  * TI PCF8574 (SCPS068J): what is written is the latch, what is read are the levels (8.3). A pin is an input while its
  * latch is 1, when only 100 uA pull it up; after power-on all are. So an output that is 0 and reads as 1 tells that the
- * chip was without power; one that is 1 and reads as 0 has a load, which is none of our business.
+ * chip was without power; one that is 1 and reads as 0 has a load, which is none of our business. Pins that are not
+ * configured are 1, too: a 0 would drive against whatever holds them low.
  */
 #include "../bytes.h"
 #include "../pins.h"
@@ -20,8 +21,13 @@ static int look(Device *d, uint16_t *ret_latch, uint16_t *ret_driven) {
         return 0;
 }
 
+/* What was written is acknowledged by a line that is held low, too; only reading shows that. */
 static int write_latch(Device *d, const PortState *state) {
-        return device_write(d, (const uint8_t[]){(uint8_t)(state->latch | state->inputs)}, 1);
+        uint8_t levels;
+        int r;
+
+        r = device_write(d, (const uint8_t[]){(uint8_t)(state->latch | ~state->outputs)}, 1);
+        return r < 0 ? r : device_read(d, &levels, 1);
 }
 
 static int read_levels(Device *d, const PortState *state, uint16_t *ret_levels) {

@@ -2,10 +2,12 @@
 /*
  * SHT30, SHT31, SHT35: temperature and humidity.
  * Sensirion Datasheet SHT3x-DIS (version 7, 2022): single shot with high repeatability and no clock stretching
- * (section 4.3, table 9), 15.5 ms at most (table 4), conversion 4.13.
+ * (section 4.3, table 9), 15.5 ms at most (table 4), conversion 4.13. In periodic mode, which another program may have
+ * left it in, it takes no such command. Break ends that (4.8) within 1 ms, as long as the pause before a retry.
  */
 #include "../words.h"
 
+#define BREAK        0x3093
 #define MEASURE      0x2400
 #define MEASURE_USEC 15500u
 
@@ -14,6 +16,10 @@ static const Quantity quantities[] = {
         {"humidity", "%", KIND_NUMBER, 2},
         {NULL, NULL, KIND_NUMBER, 0},
 };
+
+static int init(Device *d) {
+        return words_command(d, BREAK);
+}
 
 static int start(Device *d, uint32_t *ret_usec) {
         *ret_usec = MEASURE_USEC;
@@ -37,6 +43,7 @@ const Driver sht3x_driver = {
         .what = "temperature and humidity",
         .addresses = "\x44\x45",
         .quantities = quantities,
+        .init = init,
         .start = start,
         .read = read_both,
 };
