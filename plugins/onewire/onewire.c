@@ -272,14 +272,18 @@ static void master_sample(struct tbagent_host *host, Onewire *o, const Bus *bus,
                 close(lock);
 }
 
+static void floating_tell(struct tbagent_host *host, const Bus *bus) {
+        if (bus->floating)
+                tbagent_log(host, TBAGENT_WARNING,
+                            "the bus has ids 00-...: its data line lacks the pull-up of 4.7 kOhm to 3.3 V");
+}
+
 static void nothing_tell(struct tbagent_host *host, Onewire *o, const Bus *bus) {
         if (o->empty_told)
                 return;
         o->empty_told = true;
         tbagent_log(host, TBAGENT_INFO, "there is no temperature probe on the bus yet");
-        if (bus->floating)
-                tbagent_log(host, TBAGENT_WARNING,
-                            "the bus has ids 00-...: its data line lacks the pull-up of 4.7 kOhm to 3.3 V");
+        floating_tell(host, bus);
 }
 
 /* Where a sensor is, and which one is meant by "only". */
@@ -461,6 +465,7 @@ static int onewire_scan(struct tbagent_host *host) {
         tbagent_timeout(host, READ_USEC * 3 * (bus.n + 1));
         for (size_t i = 0; i < bus.n_masters; i++)
                 scan_master(host, path, &bus, i);
+        floating_tell(host, &bus);
         return 0;
 }
 

@@ -12,7 +12,8 @@
  * - 85.000 is what a probe holds after power-on, before its first conversion, and so what a brown-out or a weak supply
  *   gives. A DS18B20 that has converted to 85 degrees says so in byte 6 and is believed. Otherwise it is read once more,
  *   which converts anew; when it stays it is believed only near the reading before (a boiler that passes 85 degrees comes
- *   from 84.9), never as the first one. A DS18S20, and copies of a DS18B20, cannot say it.
+ *   from 84.9), never as the first one. A DS18S20, and copies of a DS18B20, cannot say it. A probe that once had another
+ *   byte 6 can, and then 85 degrees with 0x0c are a brown-out also where it was 84.9 degrees before.
  * - A MAX31850 gives a number for a thermocouple that is torn off, too, and says so in other bits.
  * - A number outside the chip's range is noise that passed the checksum.
  *
@@ -26,6 +27,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "attribute.h"
 #include "probe.h"
@@ -111,6 +113,11 @@ static bool is_max31850(const Id *id, const uint8_t memory[static MEMORY_SIZE]) 
         return strncmp(id->text, "3b", 2) == 0 && memory[CONFIG] & COUPLE;
 }
 
+/* The one of which is known what byte 6 means. */
+static bool is_ds18b20(const Id *id) {
+        return strncmp(id->text, "28", 2) == 0;
+}
+
 /* What a MAX31850 says of its thermocouple; NULL: it is well. */
 static const char *couple_fault(const Id *id, const uint8_t memory[static MEMORY_SIZE]) {
         if (!is_max31850(id, memory) || !(memory[0] & 1))
@@ -148,7 +155,7 @@ static int judge(const Probe *p, const char *text, uint8_t memory[static MEMORY_
 }
 
 /* power_on: it may be what the probe shows after power-on. */
-static int read_once(const Probe *p, const char *dir, int64_t *ret, bool *ret_power_on, char why[static WHY_SIZE]) {
+static int read_once(Probe *p, const char *dir, int64_t *ret, bool *ret_power_on, char why[static WHY_SIZE]) {
         uint8_t memory[MEMORY_SIZE] = {0};
         char folder[PATH_MAX], text[256];
         int64_t n = 0;
@@ -156,6 +163,10 @@ static int read_once(const Probe *p, const char *dir, int64_t *ret, bool *ret_po
 
         snprintf(folder, sizeof(folder), "%s/%s", dir, p->id.text);
         r = attribute_read(folder, "w1_slave", text, sizeof(text));
+        if (r == -ENOENT && access(folder, F_OK) == 0) {
+                snprintf(why, WHY_SIZE, "%s has no file w1_slave, so its driver is missing: modprobe w1_therm", p->id.text);
+                return -EIO;
+        }
         if (r == -ENOENT || r == -ENODEV) {
                 snprintf(why, WHY_SIZE, "%s is not on the bus", p->id.text);
                 return -ENODEV;
@@ -176,12 +187,13 @@ static int read_once(const Probe *p, const char *dir, int64_t *ret, bool *ret_po
         if (r < 0)
                 return r;
         *ret = n;
+        p->says_converted |= is_ds18b20(&p->id) && memory[RESERVED] != AFTER_RESET;
         *ret_power_on = n == POWER_ON && memory[RESERVED] == AFTER_RESET && !is_max31850(&p->id, memory);
         return 0;
 }
 
 static bool power_on_believable(const Probe *p) {
-        return p->has_last && llabs(p->last - POWER_ON) <= POWER_ON_NEAR;
+        return p->has_last && !p->says_converted && llabs(p->last - POWER_ON) <= POWER_ON_NEAR;
 }
 
 int probe_read(Probe *p, const char *dir, unsigned retries, int64_t *ret_millidegrees, char why[static WHY_SIZE]) {
@@ -203,7 +215,8 @@ int probe_read(Probe *p, const char *dir, unsigned retries, int64_t *ret_millide
         }
         if (r == 0 && power_on && !power_on_believable(p)) {
                 snprintf(why, WHY_SIZE, "%s: 85 degrees is what it shows after power-on; not believed %s", p->id.text,
-                         p->has_last ? "so far from the reading before" : "as the first reading");
+                         p->says_converted ? "of one that says when it has converted" :
+                         p->has_last       ? "so far from the reading before" : "as the first reading");
                 return -ERANGE;
         }
         if (r < 0)

@@ -17,6 +17,7 @@ typedef struct Probe {
         Id id;
         bool has_last;
         int64_t last; /* the last reading that was believed, in thousandths of a degree */
+        bool says_converted; /* its byte 6 was seen to change when it converts */
         bool suspect; /* it may have lost its supply since its resolution was looked at */
 } Probe;
 

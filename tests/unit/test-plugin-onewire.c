@@ -287,7 +287,7 @@ static void test_power_on(void **state) {
         assert_true(queue_empty(f));
 
         queue(f, BOILER, 85000, 0x0c); /* once more, and it has converted */
-        queue(f, BOILER, 20000, 0x10);
+        queue(f, BOILER, 20000, 0x0c);
         assert_int_equal(harness_sample(f->harness), 0);
         assert_float_equal(value(f, "boiler_temp"), 20, 0);
         assert_true(queue_empty(f));
@@ -297,11 +297,6 @@ static void test_power_on(void **state) {
         assert_int_equal(harness_sample(f->harness), -ERANGE);
         expect_bad(f, "boiler_temp", "so far from the reading before");
 
-        queue(f, BOILER, 85000, 0x10); /* it says that it has converted: a real one, however far */
-        assert_int_equal(harness_sample(f->harness), 0);
-        assert_float_equal(value(f, "boiler_temp"), 85, 0);
-        assert_true(queue_empty(f));
-
         /* A boiler that does have 85 degrees, with a copy of a DS18B20 that cannot say so. */
         for (size_t i = 0; i < ELEMENTS(passing); i++)
                 queue(f, BOILER, passing[i], 0x0c);
@@ -309,6 +304,27 @@ static void test_power_on(void **state) {
                 assert_int_equal(harness_sample(f->harness), 0);
         assert_float_equal(value(f, "boiler_temp"), 84.937, 0);
         assert_true(queue_empty(f));
+
+        queue(f, BOILER, 20000, 0x10);
+        assert_int_equal(harness_sample(f->harness), 0);
+        queue(f, BOILER, 85000, 0x10); /* it says that it has converted: a real one, however far */
+        assert_int_equal(harness_sample(f->harness), 0);
+        assert_float_equal(value(f, "boiler_temp"), 85, 0);
+        queue(f, BOILER, 85000, 0x0c); /* and one that can say so and does not has lost its supply, however near */
+        queue(f, BOILER, 85000, 0x0c);
+        assert_int_equal(harness_sample(f->harness), -ERANGE);
+        expect_bad(f, "boiler_temp", "not believed of one that says when it has converted");
+        assert_true(queue_empty(f));
+}
+
+static void test_no_driver(void **state) {
+        Fixture *f = *state;
+
+        configure(f, BOILER);
+        file_put(f, BOILER, "name", BOILER "\n");
+        assert_int_equal(harness_open(f->harness), 0);
+        assert_int_equal(harness_sample(f->harness), -EIO);
+        expect_bad(f, "boiler_temp", "has no file w1_slave, so its driver is missing: modprobe w1_therm");
 }
 
 static void test_only(void **state) {
@@ -670,6 +686,9 @@ static void test_scan(void **state) {
                             "{\"id\":\"26-000001a2b3c4\",\"what\":\"no thermometer that this plugin reads, family 26\"}");
         assert_non_null(strstr(harness_found(f->harness, 2), "DS18B20 thermometer, no reading: 28-0316a2795eff does not answer"));
         assert_null(harness_found(f->harness, 3));
+        tree_put(f->root, MASTER "/00-800000000000/name", "what a floating line shows\n");
+        assert_int_equal(harness_scan(f->harness), 0);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "lacks the pull-up"), 1);
         tree_put(f->root, MASTER, NULL);
         assert_int_equal(harness_scan(f->harness), -ENODEV);
 }
@@ -683,6 +702,7 @@ int main(void) {
                 TEST(test_thermocouple),
                 TEST(test_retries),
                 TEST(test_power_on),
+                TEST(test_no_driver),
                 TEST(test_only),
                 TEST(test_one_of_two_fails),
                 TEST(test_all_at_once),
