@@ -9,7 +9,7 @@
 #define NAME_SIZE (FOUND_NAME_MAX + 24)
 
 static const char head[] =
-        "# What tbagent --scan found, and a configuration that reads it. Saved as /etc/tbagent.conf.d/found.conf "
+        "# What tbagent --scan found, and a configuration that reads it. Saved as /etc/tbagent.conf.d/%s "
         "it runs as it is.\n"
         "# A name before \"= {\" becomes the key of a value: give it one that says what is measured.\n"
         "#\n";
@@ -144,7 +144,10 @@ char *scan_text(const ScanText *s) {
                 return NULL;
         for (size_t i = 0; i < s->n; i++)
                 configured |= is_configured(&s->things[i]);
-        fputs(configured ? head : "# What tbagent --scan found:\n#\n", f);
+        if (configured)
+                fprintf(f, head, s->file ? s->file : "found.conf");
+        else
+                fputs("# What tbagent --scan found:\n#\n", f);
         if (s->n > 0)
                 print_table(f, s);
         else

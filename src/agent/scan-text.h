@@ -13,6 +13,7 @@ typedef struct Thing {
 typedef struct ScanText {
         const Thing *things; /* those of a plugin stand together */
         size_t n;
+        const char *file; /* what to save it as, in conf.d; NULL: found.conf */
         bool (*is_taken)(const void *userdata, const char *instance); /* there is another instance of this name */
         const void *userdata;
 } ScanText;

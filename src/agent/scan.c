@@ -3,12 +3,14 @@
  * Every plugin gets an instance that is called like it and has nothing but defaults: scan() runs without open(). A plugin that
  * crashes, hangs or tells nonsense costs what it would have found, and a line.
  *
- * What is printed is checked before, as --check would, because it is meant to be saved and to run.
+ * What is printed is checked before, as --check would, because it is meant to be saved and to run. It is meant to be saved
+ * beside what is there, so what an instance reads already is printed as a comment that says so.
  */
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "agent/config.h"
 #include "agent/plugins.h"
@@ -163,6 +165,100 @@ static int look(Scan *s) {
         return s->things ? probe_run(&p) : -ENOMEM;
 }
 
+/* ---- what is read already */
+
+/* What a thing would have its instance be; NULL: no memory, or no configuration, which is told later. */
+static Setting *setting_of(const Found *f) {
+        _cleanup_(closep) int fd = memfd_create("thing.conf", MFD_CLOEXEC);
+        _cleanup_(freep) char *text = NULL;
+        Setting *tree = NULL;
+        char path[40];
+
+        if (fd < 0 || dprintf(fd, "%s\n%s = { %s };\n", f->options, f->group, f->config) < 0)
+                return NULL;
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        return config_load_tree(path, &tree, &text) < 0 ? NULL : tree;
+}
+
+static bool has_all(const Setting *have, const Setting *want) {
+        for (size_t i = 0; i < want->n_children; i++)
+                if (!setting_same(setting_child(have, want->children[i]->name), want->children[i]))
+                        return false;
+        return true;
+}
+
+/* The same place under another name. */
+static bool has_place(const Setting *group, const Setting *want) {
+        for (size_t i = 0; i < group->n_children; i++)
+                if (group->children[i]->type == SETTING_GROUP && has_all(group->children[i], want))
+                        return true;
+        return false;
+}
+
+/* By its name, which would be the same keys twice, or by what it is. */
+static bool is_read(const ConfigInstance *in, const Thing *t, const Setting *want) {
+        const Setting *group = setting_child(in->settings, t->found.group), *things = setting_child(want, t->found.group);
+        bool same = true;
+
+        if (!in->enabled || !streq(in->plugin, t->plugin) || !group || group->type != SETTING_GROUP || !things)
+                return false;
+        for (size_t i = 0; i < want->n_children; i++)
+                same &= want->children[i] == things ||
+                        setting_same(setting_child(in->settings, want->children[i]->name), want->children[i]);
+        for (size_t i = 0; i < things->n_children; i++) {
+                const Setting *one = things->children[i];
+
+                if (setting_child(group, one->name) ||
+                    (same && one->type == SETTING_GROUP && one->n_children > 0 && has_place(group, one)))
+                        return true;
+        }
+        return false;
+}
+
+static int comment_out(Thing *t, const char *instance) {
+        char *what;
+
+        if (asprintf(&what, "%s; read by %s already", t->found.what, instance) < 0)
+                return -ENOMEM;
+        free(t->found.what);
+        t->found.what = what;
+        t->found.commented = true;
+        return 0;
+}
+
+static int comment_out_present(Scan *s) {
+        int r = 0;
+
+        for (size_t i = 0; i < s->n_things && s->config; i++) {
+                Thing *t = &s->things[i];
+                _cleanup_(setting_freep) Setting *want = t->found.config[0] && t->found.group[0] ? setting_of(&t->found) : NULL;
+
+                for (size_t n = 0; r == 0 && want && n < config_n_instances(s->config); n++)
+                        if (is_read(config_instance(s->config, n), t, want)) {
+                                r = comment_out(t, config_instance(s->config, n)->name);
+                                break;
+                        }
+        }
+        return r;
+}
+
+/* A name for it that does not replace what was found before. */
+static void name_file(const Scan *s, char *out, size_t size) {
+        _cleanup_(freep) char *path = NULL;
+
+        snprintf(out, size, "found.conf");
+        for (unsigned n = 2; n < 100; n++) {
+                free(path);
+                if (asprintf(&path, "%s.d/%s", s->params->config_path, out) < 0) {
+                        path = NULL;
+                        return;
+                }
+                if (access(path, F_OK) < 0)
+                        return;
+                snprintf(out, size, "found-%u.conf", n);
+        }
+}
+
 /* ---- what is printed */
 
 static bool is_taken(const void *userdata, const char *instance) {
@@ -215,10 +311,16 @@ static int check_text(Scan *s, const char *text) {
 
 static int print(Scan *s) {
         _cleanup_(freep) char *text = NULL;
+        char file[24];
         int r;
 
+        r = comment_out_present(s);
+        if (r < 0)
+                return r;
+        name_file(s, file, sizeof file);
         qsort(s->things, s->n_things, sizeof(*s->things), by_plugin);
-        text = scan_text(&(ScanText){ .things = s->things, .n = s->n_things, .is_taken = is_taken, .userdata = s });
+        text = scan_text(&(ScanText){ .things = s->things, .n = s->n_things, .file = file, .is_taken = is_taken,
+                                      .userdata = s });
         if (!text)
                 return -ENOMEM;
         r = check_text(s, text);

@@ -67,6 +67,26 @@ def beside(case):
     case.equal(sorted(values(out)), ['p1', 'p2', 'q'], 'keys')
 
 
+def again(case):
+    """what is read already is a comment that says by whom, so that a second scan can be saved beside the first"""
+    conf = write(os.path.join(case.folder, 'tbagent.conf'),
+                 config('  mine = { plugin = "scan"; bus = 1; points = { own = { value = -2; }; }; };'))
+    code, out, lines = call(case, '--scan', 'scan', '-c', conf, scan=GOOD[:2])
+    case.equal((code, lines), (0, []), 'exit code and complaints')
+    case.equal(table(out), {'p1': 'the first', 'p2': 'the second; read by mine already'}, 'the table')
+    os.mkdir(conf + '.d')
+    write(os.path.join(conf + '.d', 'found.conf'), out)
+    code, out, lines = call(case, '--scan', 'scan', '-c', conf, scan=GOOD[:2])
+    case.equal((code, lines), (0, []), 'exit code and complaints of the second')
+    case.equal(table(out), {'p1': 'the first; read by scan already', 'p2': 'the second; read by mine already'}, 'the second table')
+    case.check('/etc/tbagent.conf.d/found-2.conf it runs' in out, 'where to, in %s', out)
+    write(os.path.join(conf + '.d', 'found-2.conf'), out)
+    code, out, lines = call(case, '--check', conf)
+    case.equal((code, lines), (0, []), 'check: exit code and complaints')
+    code, out, lines = call(case, '--once', '-c', conf)
+    case.equal((code, sorted(values(out))), (0, ['own', 'p1']), 'once: exit code and keys')
+
+
 def failures(case):
     """a plugin that fails, crashes, hangs or talks nonsense gets a line, and what it found before is printed"""
     nonsense = {'id': 'x' * 65, 'what': 'too long'}
@@ -133,4 +153,4 @@ def tables(case):
 
 
 if __name__ == '__main__':
-    tap.main([runs, beside, failures, bounded, everybody, tables], parallel=3)
+    tap.main([runs, beside, again, failures, bounded, everybody, tables], parallel=3)
