@@ -69,7 +69,7 @@ class Vector:
             elif line.startswith('start '):
                 _, key, usec, kind = line.split()
                 starts.append((key, int(usec) // 1000, kind, [], []))
-            else:
+            elif not line.startswith('need '):      # no rule of the module has two conditions
                 key, data = re.fullmatch(r'(?:busy |then )?(\w+): ([0-9a-f ]+)', line).groups()
                 where = starts[-1][3 if line[0] == 'b' else 4] if line[:5] in ('busy ', 'then ') else None
                 if where is None:

@@ -9,6 +9,7 @@
 #include <linux/delay.h>
 #include <linux/kernel.h>
 #include <linux/module.h>
+#include <linux/string.h>
 
 #include "i2c-sim.h"
 
@@ -96,6 +97,14 @@ static int transfer_judge(struct i2c_sim_bus *bus, struct i2c_msg *messages, int
         return r;
 }
 
+/* Nothing of it reaches a chip. */
+static int low_transfer(struct i2c_msg *messages, int n) {
+        for (int i = 0; i < n; i++)
+                if (messages[i].flags & I2C_M_RD)
+                        memset(messages[i].buf, 0, messages[i].len);
+        return n;
+}
+
 static int bus_transfer(struct i2c_adapter *adapter, struct i2c_msg *messages, int n) {
         struct i2c_sim_bus *bus = container_of(adapter, struct i2c_sim_bus, adapter);
         int fault = -1, wait = 0, r;
@@ -108,7 +117,9 @@ static int bus_transfer(struct i2c_adapter *adapter, struct i2c_msg *messages, i
                 r = bus->stuck;
                 bus->failed_stuck++;
                 wait = bus->stuck_msec;
-        } else
+        } else if (bus->low)
+                r = low_transfer(messages, n);
+        else
                 r = transfer_judge(bus, messages, n, &fault);
         log_transfer(bus, messages, n, r, fault);
         mutex_unlock(&i2c_sim_lock);

@@ -59,6 +59,16 @@ static int do_free(int n, char **words) {
         if (!bus)
                 return -EINVAL;
         bus->stuck = 0;
+        bus->low = false;
+        return 0;
+}
+
+static int do_lowdata(int n, char **words) {
+        struct i2c_sim_bus *bus = bus_find(words[0]);
+
+        if (!bus)
+                return -EINVAL;
+        bus->low = true;
         return 0;
 }
 
@@ -97,6 +107,7 @@ static int do_clear(int n, char **words) {
         for (int i = 0; i < BUSES; i++) {
                 list_for_each_entry_safe(chip, next, &i2c_sim_buses[i].chips, entry) chip_free(chip);
                 i2c_sim_buses[i].stuck = 0;
+                i2c_sim_buses[i].low = false;
                 i2c_sim_buses[i].transfers = i2c_sim_buses[i].conflicts = 0;
         }
         log_clear();
@@ -112,6 +123,7 @@ static const struct control_verb verbs[] = {
         {"bus", "BUS [nobody=eremoteio]", 1, 2, do_bus},
         {"unplug", "BUS", 1, 1, do_unplug},
         {"stuck", "BUS ebusy|etimedout [MS]", 2, 3, do_stuck},
+        {"lowdata", "BUS", 1, 1, do_lowdata},
         {"free", "BUS", 1, 1, do_free},
         {"registers", "CHIP [width=2] [pointer=2] [mask=HEX] [count=HEX] [increment=0|1] [fill=HEX]", 1, 7, do_registers},
         {"commands", "CHIP [idle=BYTES] [busy=BYTES]", 1, 3, do_commands},

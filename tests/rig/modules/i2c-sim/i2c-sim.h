@@ -104,6 +104,7 @@ struct i2c_sim_chip {
 struct i2c_sim_bus {
         int number;
         bool added, plugged;           /* unplugged it is added until nobody has it open any more */
+        bool low;                      /* the data line: everybody seems to answer, and zeros are read */
         int stuck, stuck_msec, nobody; /* errors */
         struct i2c_adapter adapter;
         struct work_struct removal;
