@@ -16,39 +16,64 @@
 #define FREE_WITHIN_NS INT64_C(2000000000)
 #define LOOK_EVERY_NS  20000000
 
-/* Nobody tells when a line becomes free. */
-static int request_soon(struct tbagent_host *host, Line *l, const RequestConfig *config) {
-        int64_t until = tbagent_now(host) + FREE_WITHIN_NS;
-        int fd;
+static int request(Line *l) {
+        RequestConfig config = line_config(l);
 
-        for (;;) {
-                fd = request_new(l->place.path, l->place.offset, "tbagent on_exit", config);
-                if (fd != -EBUSY || tbagent_now(host) >= until)
-                        return fd;
-                nanosleep(&(struct timespec){.tv_nsec = LOOK_EVERY_NS}, NULL);
+        return request_new(l->place.path, l->place.offset, "tbagent on_exit", &config);
+}
+
+/* The descriptor, for good; -EBUSY: not yet; -EALREADY: another process drives it. */
+static int set(struct tbagent_host *host, Line *l) {
+        int r = line_find(l), fd;
+
+        if (r < 0)
+                return r;
+        l->level = l->o.on_exit == PRESET_ON;
+        fd = tbagent_fd_take(host, l->kept);
+        if (fd == -EBUSY)
+                return -EALREADY;
+        if (fd >= 0 && request_set(fd, l->level) < 0) { /* its chip was pulled out, and may be back */
+                close(fd);
+                fd = -ENODEV;
+        }
+        return fd >= 0 ? fd : request(l);
+}
+
+static void tell(Line *l) {
+        if (l->fd >= 0)
+                gpio_say(l->gpio, TBAGENT_NOTICE, "%s is %s (on_exit)", l->key, l->level ? "on" : "off");
+        else if (l->fd != -EALREADY) {
+                if (l->place.path[0])
+                        line_say_why(l, "line %u of %s [%s]: %s", l->place.offset, l->place.chip, l->place.label,
+                                     strerrordesc_np(-l->fd));
+                gpio_say(l->gpio, TBAGENT_ERROR, "%s cannot be set to on_exit: %s", l->key, l->why);
         }
 }
 
-static int set(struct tbagent_host *host, Line *l) {
-        RequestConfig config;
-        int fd, r;
+/* Nobody tells when a line becomes free. All that is free is set first. */
+static void set_busy(Gpio *g) {
+        int64_t until = tbagent_now(g->host) + FREE_WITHIN_NS;
+        size_t busy;
 
-        l->level = l->o.on_exit == PRESET_ON;
-        config = line_config(l);
-        r = line_find(l);
-        if (r < 0)
-                return r;
-        fd = tbagent_fd_take(host, l->kept);
-        if (fd == -EBUSY)
-                return 0; /* another process drives it */
-        r = fd >= 0 ? request_set(fd, l->level) : fd;
-        if (fd < 0)
-                r = fd = request_soon(host, l, &config);
-        if (r < 0)
-                line_say_why(l, "line %u of %s [%s]: %s", l->place.offset, l->place.chip, l->place.label, strerrordesc_np(-r));
-        else
-                l->fd = fd; /* for good */
-        return r < 0 ? r : 1;
+        do {
+                busy = 0;
+                for (size_t i = 0; i < g->n_lines; i++) {
+                        Line *l = &g->lines[i];
+
+                        if (l->fd != -EBUSY)
+                                continue;
+                        l->fd = request(l);
+                        if (l->fd == -EBUSY)
+                                busy++;
+                        else
+                                tell(l);
+                }
+                if (busy > 0)
+                        nanosleep(&(struct timespec){.tv_nsec = LOOK_EVERY_NS}, NULL);
+        } while (busy > 0 && tbagent_now(g->host) < until);
+        for (size_t i = 0; i < g->n_lines; i++)
+                if (g->lines[i].fd == -EBUSY)
+                        tell(&g->lines[i]);
 }
 
 int gpio_exit_state(struct tbagent_host *host) {
@@ -59,18 +84,17 @@ int gpio_exit_state(struct tbagent_host *host) {
         held = (Gpio){.host = host};
         while (g->n_lines < LINES_MAX && (node = tbagent_member(host, tbagent_options(host), "lines", g->n_lines))) {
                 Line *l = &g->lines[g->n_lines++];
-                int r;
 
+                l->fd = -EALREADY; /* nothing to do */
                 l->gpio = g;
                 l->key = tbagent_name(host, node);
                 options_read(host, node, &l->o);
                 if (!l->o.output || l->o.on_exit == PRESET_AS_IS || wanted_parse(l->o.line, l->o.chip, &l->wanted, l->why) < 0)
                         continue;
-                r = set(host, l);
-                if (r < 0)
-                        gpio_say(g, TBAGENT_ERROR, "%s cannot be set to on_exit: %s", l->key, l->why);
-                else if (r > 0)
-                        gpio_say(g, TBAGENT_NOTICE, "%s is %s (on_exit)", l->key, l->level ? "on" : "off");
+                l->fd = set(host, l);
+                if (l->fd != -EBUSY)
+                        tell(l);
         }
+        set_busy(g);
         return 0;
 }

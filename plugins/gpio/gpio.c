@@ -344,7 +344,9 @@ static int gpio_setting(struct tbagent_host *host, void *state, const char *path
                 Preset before = l->o.on_disconnect;
                 uint32_t debounce = l->o.debounce_usec;
 
-                if (options_preset(tbagent_string(host, l->node, "on_disconnect", 0)) < 0) {
+                int preset = (int)options_preset(tbagent_string(host, l->node, "on_disconnect", 0));
+
+                if (preset < 0 || preset == PRESET_LAST) {
                         gpio_say(g, TBAGENT_WARNING, "on_disconnect is one of off, on, as-is");
                         return -EINVAL;
                 }

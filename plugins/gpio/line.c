@@ -141,15 +141,13 @@ static int adjust(Line *l, int fd, bool value) {
 
         if (r < 0)
                 return r;
-        l->taken = true;
+        l->taken = now.output || !l->o.output;
         if (!l->o.output)
                 return request_same(&config, &now) ? 0 : request_change(fd, &config);
-        if (now.output)
+        if (now.output || l->o.initial == PRESET_AS_IS)
                 l->level = value != (now.active_low != config.active_low);
-        else {
+        else
                 l->level = initial_level(l, remembered(l));
-                l->taken = false;
-        }
         config.value = l->level;
         return request_same(&config, &now) ? 0 : request_change(fd, &config);
 }

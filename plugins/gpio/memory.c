@@ -5,7 +5,7 @@
 
 #include "memory.h"
 
-#define MAGIC UINT32_C(0x67706901) /* "gpi", version 1 */
+#define MAGIC UINT32_C(0x67706902) /* "gpi", version 2 */
 
 enum { COUNTED = 1, KNOWN = 2, HAS_SEQNO = 4, DRIVEN = 8, HAS_WANTED = 16, HAS_BASE = 32, DISCONNECTED = 64 };
 
@@ -18,9 +18,9 @@ typedef struct Record {
         uint64_t id, pulses, added;
         double per_unit;
         uint32_t epoch, seqno;
-        float duty, wanted;
+        uint32_t duty, wanted; /* thousandths of a percent */
         int64_t pulse_end_ns;
-        uint32_t flags, unused;
+        uint32_t flags, request;
 } Record;
 
 _Static_assert(sizeof(Record) == 64, "no padding");
@@ -43,9 +43,10 @@ static Record pack(const Remembered *m) {
                 .per_unit = m->per_unit,
                 .epoch = m->epoch,
                 .seqno = m->seqno,
-                .duty = (float)m->duty,
-                .wanted = (float)m->wanted,
+                .duty = (uint32_t)(m->duty * 1000 + 0.5),
+                .wanted = (uint32_t)(m->wanted * 1000 + 0.5),
                 .pulse_end_ns = m->pulse_end_ns,
+                .request = m->request,
                 .flags = (m->counted ? COUNTED : 0u) | (m->known ? KNOWN : 0u) | (m->has_seqno ? HAS_SEQNO : 0u) |
                          (m->driven ? DRIVEN : 0u) | (m->has_wanted ? HAS_WANTED : 0u) | (m->has_base ? HAS_BASE : 0u) |
                          (m->disconnected ? DISCONNECTED : 0u),
@@ -64,10 +65,11 @@ static Remembered unpack(const Record *r) {
                 .per_unit = r->per_unit,
                 .epoch = r->epoch,
                 .seqno = r->seqno,
-                .driven = r->flags & DRIVEN && r->duty >= 0 && r->duty <= 100,
-                .duty = r->duty,
+                .request = r->request,
+                .driven = r->flags & DRIVEN && r->duty <= 100 * 1000,
+                .duty = r->duty / 1000.0,
                 .has_wanted = r->flags & HAS_WANTED,
-                .wanted = r->wanted,
+                .wanted = r->wanted / 1000.0,
                 .disconnected = r->flags & DISCONNECTED,
                 .pulse_end_ns = r->pulse_end_ns,
         };

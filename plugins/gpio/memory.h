@@ -17,6 +17,7 @@ typedef struct Remembered {
         uint64_t pulses, added;
         double per_unit;
         uint32_t epoch, seqno;
+        uint32_t request; /* which: seqno is one of its numbers */
         /* an output */
         bool driven;
         double duty;          /* as it was set last: 0 off, 100 on */

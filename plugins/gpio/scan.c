@@ -2,7 +2,7 @@
 /*
  * The lines that there are, who uses them, and for those that nobody does what to write. Lines of the Raspberry Pi's header that
  * its I2C, SPI and serial ports have, as long as they are switched on, look free to the kernel: asking for one takes it away from
- * its port. So what is written for them is a comment, as for lines of that chip that lead to no pin.
+ * its port. So what is written for them is a comment, as for lines that are outputs now and, on such a board, that lead to no pin.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -19,6 +19,7 @@ typedef struct Scan {
         struct tbagent_host *host;
         uint64_t keys[2 * LINES_SHOWN_MAX]; /* that are given away */
         size_t n_keys, shown, proposed;
+        bool header; /* a chip of this machine leads to a Raspberry Pi's */
 } Scan;
 
 /* NULL: nothing else, usually. */
@@ -85,9 +86,10 @@ static void config_of(Scan *s, const ChipInfo *chip, unsigned offset, const Line
         snprintf(out, size, use ? "%s = { %s };  # %s, where that is switched on" : "%s = { %s };", key, where, use);
 }
 
-/* Somebody has to decide: what another port may use, what is inside the board, and what is more than an instance may have. */
-static bool is_doubtful(Scan *s, const ChipInfo *chip, unsigned offset, const char *use) {
-        if (use || (chip_is_header(chip->label) && !is_on_header(chip, offset)) || s->proposed == LINES_MAX)
+/* Somebody has to decide: what another port may use, what is driven now, what is inside the board, and what is more than an
+ * instance may have. */
+static bool is_doubtful(Scan *s, const ChipInfo *chip, unsigned offset, const LineInfo *info, const char *use) {
+        if (use || info->output || (s->header && !is_on_header(chip, offset)) || s->proposed == LINES_MAX)
                 return true;
         s->proposed++;
         return false;
@@ -104,7 +106,7 @@ static void add_config(Scan *s, json_object *o, const ChipInfo *chip, unsigned o
         config_of(s, chip, offset, info, use, config, sizeof(config));
         add_text(o, "config", config);
         add_text(o, "group", "lines");
-        if (is_doubtful(s, chip, offset, use))
+        if (is_doubtful(s, chip, offset, info, use))
                 json_object_object_add(o, "commented", json_object_new_boolean(true));
 }
 
@@ -149,6 +151,8 @@ int gpio_scan(struct tbagent_host *host) {
         char text[200];
         int denied = 0;
 
+        for (size_t i = 0; i < n; i++)
+                s.header |= chips[i].error == 0 && chip_is_header(chips[i].label);
         for (size_t i = 0; i < n; i++)
                 if (chips[i].error == 0)
                         scan_chip(&s, &chips[i]);

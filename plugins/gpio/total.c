@@ -24,10 +24,15 @@
 #define ASK_AGAIN_NS    INT64_C(30000000000)
 #define NAMES_SIZE      16384
 
+static uint32_t request_id(const Line *l) {
+        return (uint32_t)memory_id(l->kept);
+}
+
 int total_begin(Line *l) {
         Gpio *g = l->gpio;
         const Remembered *m = memory_find(g->memory, g->n_memory, memory_id(l->channel));
         Counter *c = l->counter ? l->counter : calloc(1, sizeof(*c));
+        bool other = !l->counter && m && m->request != request_id(l); /* the line in the file is another one */
 
         if (!c)
                 return -ENOMEM;
@@ -48,7 +53,7 @@ int total_begin(Line *l) {
         }
         if (!l->taken)
                 counter_new_request(c);
-        else if (!g->same_boot)
+        else if (!g->same_boot || other)
                 counter_lost_request(c);
         return 0;
 }
@@ -220,4 +225,5 @@ void total_remember(const Line *l, Remembered *m) {
         m->per_unit = c->per_unit;
         m->epoch = c->epoch;
         m->seqno = c->seqno;
+        m->request = request_id(l);
 }

@@ -245,7 +245,13 @@ static void on_online(void *userdata) {
         const Agent *a = userdata;
 
         device_online(a->device);
-        instances_connection(a->instances, true);
+}
+
+static void on_reachable(void *userdata) {
+        const Agent *a = userdata;
+
+        if (a->instances)
+                instances_connection(a->instances, true);
 }
 
 static void on_offline(void *userdata) {
@@ -259,7 +265,7 @@ static void on_offline(void *userdata) {
 static bool is_online(void *userdata) {
         const Agent *a = userdata;
 
-        return device_client(a->device);
+        return device_is_ready(a->device);
 }
 
 static void on_attributes(void *userdata, const char *json, size_t size) {
@@ -625,7 +631,7 @@ static int make_instances(Agent *a) {
 static int make_device(Agent *a) {
         DeviceParams p = { .loop = a->params.loop, .board = &a->board, .runtime_dir = a->params.runtime_dir,
                            .state_dir = a->params.state_dir, .store = spool_store(a->spool), .instances = instances_of,
-                           .status = status_json, .reload = reload_soon, .now_ms = now_ms, .claimed = on_claimed,
+                           .status = status_json, .reload = reload_soon, .now_ms = now_ms, .ready = on_reachable, .claimed = on_claimed,
                            .userdata = a };
 
         return device_new(&a->device, &p);

@@ -38,7 +38,7 @@ struct Device {
         DeviceParams params;
         const Config *config;
         Server *server; /* NULL: none */
-        bool online;
+        bool online, ready; /* ready: and what the server wants is known */
         Attributes *attributes;
         MirrorFile *mirror;
         Methods *methods;
@@ -126,10 +126,20 @@ int device_claim(Device *d, const char *secret, usec_t duration, uint64_t token)
 
 /* ---- shared attributes */
 
+/* Who acts on shared attributes when the server is back must not act on what they were before. */
+static void tell_ready(Device *d) {
+        if (!d->online || d->ready)
+                return;
+        d->ready = true;
+        d->params.ready(d->params.userdata);
+}
+
 static void on_all(void *userdata, int error, const char *json, size_t size) {
-        const Device *d = userdata;
+        Device *d = userdata;
 
         attributes_answer(d->attributes, error, json, size);
+        if (error < 0)
+                tell_ready(d); /* it does not answer that */
 }
 
 static int ask_all(void *userdata) {
@@ -176,8 +186,9 @@ static void on_client_scope(void *userdata, struct json_object *client) {
 }
 
 static void on_synced(void *userdata) {
-        const Device *d = userdata;
+        Device *d = userdata;
 
+        tell_ready(d);
         mirror_file_changed(d->mirror, true);
         log_debug("shared attributes are as the server has them: %zu", attributes_n(d->attributes));
 }
@@ -504,10 +515,12 @@ void device_subscribing(Device *d) {
 void device_online(Device *d) {
         d->online = true;
         published_online(d->published);
+        if (attributes_are_synced(d->attributes))
+                tell_ready(d);
 }
 
 void device_offline(Device *d) {
-        d->online = false;
+        d->online = d->ready = false;
         attributes_offline(d->attributes);
         published_offline(d->published);
         rpc_offline(d->rpc);
@@ -519,6 +532,10 @@ void device_attributes(Device *d, const char *json, size_t size) {
 
 void device_request(Device *d, uint32_t id, const char *json, size_t size) {
         rpc_request(d->rpc, id, json, size);
+}
+
+bool device_is_ready(const Device *d) {
+        return d->ready;
 }
 
 void device_flush(Device *d) {

@@ -20,6 +20,7 @@ typedef struct DeviceParams {
         char *(*status)(void *userdata);  /* JSON, owned by the caller */
         void (*reload)(void *userdata);   /* as SIGHUP */
         int64_t (*now_ms)(void *userdata); /* as in RpcParams */
+        void (*ready)(void *userdata); /* device_is_ready() from now on */
         /* What became of device_claim(), once: 0: the server has it, which says nothing of success; else as in SessionEvents */
         void (*claimed)(void *userdata, uint64_t token, int code);
         void *userdata;
@@ -42,6 +43,8 @@ void device_flush(Device *d);
 void device_subscribing(Device *d);
 void device_online(Device *d);
 void device_offline(Device *d);
+/* The server can be reached, and has said what the shared attributes are, or not in time. */
+bool device_is_ready(const Device *d);
 void device_attributes(Device *d, const char *json, size_t size);
 void device_request(Device *d, uint32_t id, const char *json, size_t size);
 void device_delivered(Device *d, uint64_t context, int code);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The file: a magic word, on_exit_after in microseconds and the plugin's name as lines of text, then the settings. It is renamed
- * into place, on a tmpfs. */
+/* The file: a magic word, then on_exit_after and since when it is away in microseconds and the plugin's name as lines of text, then
+ * the settings. It is renamed into place, on a tmpfs. */
 #include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "model/frame.h"
 
-#define MAGIC "tbagent kept 1\n"
+#define MAGIC "tbagent kept 2\n"
 #define PLUGIN_NAME_MAX 64
 
 int exit_record_set(ExitRecord *r, const char *plugin, const uint8_t *settings, size_t size, usec_t after) {
@@ -41,17 +41,20 @@ bool exit_record_same(const ExitRecord *a, const ExitRecord *b) {
 /* data ends with a NUL. */
 static int parse(ExitRecord *ret, const char *data, size_t size) {
         char plugin[PLUGIN_NAME_MAX + 1];
-        uint64_t after;
-        int used = 0;
+        uint64_t after, away;
+        int used = 0, r;
 
         if (strncmp(data, MAGIC, strlen(MAGIC)) != 0 ||
-            sscanf(data + strlen(MAGIC), "%" SCNu64 " %64[A-Za-z0-9_-]%n", &after, plugin, &used) != 2)
+            sscanf(data + strlen(MAGIC), "%" SCNu64 " %" SCNu64 " %64[A-Za-z0-9_-]%n", &after, &away, plugin, &used) != 3)
                 return -EBADMSG;
         data += strlen(MAGIC) + (size_t)used;
         size -= strlen(MAGIC) + (size_t)used;
         if (*data != '\n')
                 return -EBADMSG;
-        return exit_record_set(ret, plugin, (const uint8_t *)data + 1, size - 1, after);
+        r = exit_record_set(ret, plugin, (const uint8_t *)data + 1, size - 1, after);
+        if (r == 0)
+                ret->away = away;
+        return r;
 }
 
 int exit_record_load(ExitRecord *ret, const char *runtime_dir, const char *instance) {
@@ -75,7 +78,7 @@ static int save(const ExitRecord *r, const char *path) {
 
         if (!f)
                 return -ENOMEM;
-        fprintf(f, MAGIC "%" PRIu64 " %s\n", r->after, r->plugin);
+        fprintf(f, MAGIC "%" PRIu64 " %" PRIu64 " %s\n", r->after, r->away, r->plugin);
         fwrite(r->settings, 1, r->settings_size, f);
         e = fclose(f) == 0 ? file_replace(path, data, size, 0600) : -ENOMEM;
         free(data);

@@ -22,6 +22,7 @@
 #include "base/log.h"
 
 #define AFTER_DEFAULT USEC_PER_SEC
+#define AWAY_MAX (10 * USEC_PER_SEC) /* through all daemons and processes that come and go meanwhile */
 #define STOP_WAIT USEC_PER_SEC
 
 typedef struct Exit {
@@ -35,6 +36,7 @@ typedef struct Exit {
         bool final;       /* none comes: all is forgotten afterwards */
         bool forget;      /* what is unclaimed is forgotten afterwards */
         bool done;        /* the host has done it */
+        bool busy;        /* but for what a process had claimed */
         bool killed;      /* the host is, for a process that came back */
         bool want;        /* and then another one is needed */
         bool again;       /* the host is gone, after_host() comes */
@@ -46,7 +48,7 @@ struct Exits {
         ExitsParams params;
         Exit **list;
         size_t n;
-        bool deferred;
+        bool deferred, leaving;
 };
 
 static void on_timer(void *userdata);
@@ -144,10 +146,13 @@ static void adopt_next(Exit *e) {
 /* ---- outputs are set */
 
 static int on_take(void *userdata, const char *name) {
-        const Exit *e = userdata;
+        Exit *e = userdata;
         const Keep *keep = e->all->params.keep;
 
-        return keep_is_claimed(keep, e->instance, name) ? -EBUSY : keep_take(keep, e->instance, name);
+        if (!keep_is_claimed(keep, e->instance, name))
+                return keep_take(keep, e->instance, name);
+        e->busy = true;
+        return -EBUSY;
 }
 
 static void on_done(void *userdata) {
@@ -195,11 +200,12 @@ static void start_host(Exit *e) {
                                  .userdata = e};
         int r = record->plugin ? exit_host_new(&e->host, &params) : -ENODATA;
 
-        e->done = e->killed = e->want = false;
+        e->done = e->busy = e->killed = e->want = false;
         if (r == 0)
                 return;
-        log_instance(LOG_ERR, e->instance, "its outputs cannot get their on_exit values: %s",
-                     r == -ENODATA ? "the settings that they were driven with are lost" : strerror(-r));
+        log_instance(LOG_ERR, e->instance, "its outputs stay as they are, since they cannot get their on_exit values: %s",
+                     r == -ENODATA ? "the settings that they were driven with are lost; they get them when the instance stops next"
+                                   : strerror(-r));
         look_again(e);
 }
 
@@ -229,7 +235,7 @@ static void forget_exit(Exit *e) {
 static void after_host(Exit *e) {
         e->again = false;
         e->host = exit_host_free(e->host);
-        e->set |= e->done;
+        e->set |= e->done && !e->busy;
         give_waiting(e);
         if (e->want) {
                 start_host(e);
@@ -340,6 +346,10 @@ void exits_back(Exits *all, const char *instance, bool well) {
         if (!e || (!well && n_unclaimed(e) > 0))
                 return;
         loop_timer_disarm(e->timer);
+        if (e->held.away > 0) {
+                e->held.away = 0;
+                save(e);
+        }
         if (n_unclaimed(e) > 0 && !e->forget) {
                 log_instance(LOG_NOTICE, instance, "no longer uses what it had kept: outputs among it get their on_exit values");
                 e->forget = true;
@@ -348,11 +358,23 @@ void exits_back(Exits *all, const char *instance, bool well) {
         adopt_next(e);
 }
 
+/* on_exit_after, from now on: a process that begins gets it whole, for it takes a moment to open its hardware. But not one after
+ * the other for ever, if they, or whole daemons, end before they are well. */
+static usec_t patience(Exit *e) {
+        usec_t now = loop_boottime(e->all->params.loop);
+
+        if (e->held.away == 0 && e->held.plugin) {
+                e->held.away = now;
+                save(e);
+        }
+        return e->held.away > 0 && now > e->held.away + MAX(AWAY_MAX, e->held.after) ? 0 : e->held.after;
+}
+
 static void wait_for_it(Exit *e) {
         e->forget = false;
         keep_unclaim_all(e->all->params.keep, e->instance);
-        if (n_kept(e) > 0 && !e->set && !loop_timer_armed(e->timer))
-                loop_timer_arm_in(e->timer, e->held.after, 10 * USEC_PER_MSEC);
+        if (n_kept(e) > 0 && !e->set && !e->all->leaving && !loop_timer_armed(e->timer))
+                loop_timer_arm_in(e->timer, patience(e), 10 * USEC_PER_MSEC);
 }
 
 void exits_away(Exits *all, const char *instance) {
@@ -386,6 +408,12 @@ void exits_ended(Exits *all, const char *instance, bool final) {
                 wait_for_it(e);
 }
 
+void exits_leave(Exits *all) {
+        all->leaving = true;
+        for (size_t i = 0; i < all->n; i++)
+                loop_timer_disarm(all->list[i]->timer);
+}
+
 bool exits_are_busy(const Exits *all) {
         for (size_t i = 0; i < all->n; i++)
                 if (all->list[i]->host || all->list[i]->again)
@@ -412,6 +440,15 @@ static int adopt(Exits *all, const char *instance) {
         return 0;
 }
 
+/* Nothing of it is kept any more: its lines may be somebody else's. */
+static int forget_record(void *userdata, const char *instance, const ExitRecord *record _unused_) {
+        const Exits *all = userdata;
+
+        if (!find(all, instance))
+                (void)!exit_record_save(NULL, all->params.runtime_dir, instance);
+        return 0;
+}
+
 int exits_new(Exits **ret, const ExitsParams *params) {
         _cleanup_(exits_freep) Exits *all = calloc(1, sizeof(*all));
         int r = 0;
@@ -423,6 +460,7 @@ int exits_new(Exits **ret, const ExitsParams *params) {
                 r = adopt(all, keep_instance_at(params->keep, i));
         if (r < 0)
                 return r;
+        (void)!exit_record_each(params->runtime_dir, forget_record, all);
         *ret = TAKE_PTR(all);
         return 0;
 }

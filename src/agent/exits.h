@@ -40,6 +40,9 @@ void exits_away(Exits *all, const char *instance);
 /* There is no process any more, or one that cannot be ended. final: none will come. May be told again. */
 void exits_ended(Exits *all, const char *instance, bool final);
 
+/* This daemon ends and another one comes: how long that takes is for the other one to judge. */
+void exits_leave(Exits *all);
+
 /* Outputs are being set just now. */
 bool exits_are_busy(const Exits *all);
 /* For the start: an instance with something kept, in no order; NULL behind the last. */

@@ -275,8 +275,8 @@ static void on_keep(Instance *i, const char *name, int fd) {
         }
         r = exits_keep(i->params.exits, i->name, name, fd);
         if (r < 0 && allowed(i, "keep", 3600 * USEC_PER_SEC, 1))
-                log_instance(LOG_WARNING, i->name, "\"%.128s\" cannot be kept: %s", name,
-                             r == -ENOSPC ? "no more than 64 descriptors are, of all instances together" : strerror(-r));
+                log_instance(LOG_WARNING, i->name, "\"%.128s\" cannot be kept, so that a crash moves it: %s", name,
+                             r == -ENOSPC ? "64 descriptors are, of all instances together: keep fewer lines" : strerror(-r));
 }
 
 void instance_give(Instance *i, const char *name, int fd) {
@@ -490,6 +490,10 @@ void instance_start(Instance *i) {
                 r = child_start(i->child);
         if (r < 0)
                 log_instance(LOG_ERR, i->name, "cannot start %s: %s", i->params.host_path, strerror(-r));
+}
+
+void instance_set_final(Instance *i, bool final) {
+        i->final = final;
 }
 
 void instance_stop(Instance *i, usec_t wait, bool final) {

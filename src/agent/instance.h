@@ -48,6 +48,8 @@ DEFINE_CLEANUP(Instance *, instance_free)
 void instance_start(Instance *i);
 /* final: nobody takes over from it. */
 void instance_stop(Instance *i, usec_t wait, bool final);
+/* That is not as it was when it was stopped; it may still be ending. */
+void instance_set_final(Instance *i, bool final);
 /* The answer of exits_take(). fd is the callee's, or a negative errno. */
 void instance_give(Instance *i, const char *name, int fd);
 /* The server can be reached, or not any more. */

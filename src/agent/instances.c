@@ -152,8 +152,10 @@ static bool is_final(const Instances *all, const Instance *i) {
 }
 
 static void leave(const Instances *all, Slot *s) {
-        if (s->leaving)
+        if (s->leaving) { /* whether somebody takes over may have changed since */
+                instance_set_final(s->instance, is_final(all, s->instance));
                 return;
+        }
         s->leaving = true;
         instance_stop(s->instance, all->wait, is_final(all, s->instance));
 }
@@ -224,6 +226,8 @@ void instances_stop(Instances *all, usec_t wait, bool final) {
         all->config = NULL;
         all->wait = wait;
         all->final = final;
+        if (!final)
+                exits_leave(all->exits);
         end_strangers(all);
         defer_reconcile(all);
 }

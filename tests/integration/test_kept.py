@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 
 import tap
 from daemon import BIN, NO_BUS, SLOW, children, config, options, standin, start, wait_for, write
@@ -136,6 +137,31 @@ def not_back(case):
     os.unlink(flag)
     daemon.wait_for_line(r'^io: running', after=mark, seconds=90)
     case.equal((texts(manager, 'a', 'b'), daemon.matching('initial', mark)), (['off', 'off'], []), 'outputs, lines')
+    daemon.stop()
+
+
+def daemons_fail(case):
+    """daemons that end one after the other before the host is back: ten seconds of that, and outputs get their on_exit values"""
+    flag = os.path.join(case.folder, 'crash')
+    manager, daemon = begin(case, instance(more='crash = "%s"; on_exit_after = "5s";' % flag))
+    use(manager)
+    write(flag, '')
+    daemons, began = 0, None
+    while texts(manager, 'a', 'b') != ['off', 'off']:
+        case.check(daemons < 30, 'they stay as they were')
+        daemon.process.kill()
+        daemon.process.wait()
+        daemon = start(case, None, conf=daemon.conf, manager=manager)
+        began = began or time.monotonic()
+        daemons += 1
+        dies = time.monotonic() + 1
+        while texts(manager, 'a', 'b') != ['off', 'off'] and time.monotonic() < dies:
+            time.sleep(.02)
+    took = time.monotonic() - began
+    case.note('after %.1f s and %d daemons', took, daemons)
+    case.check(daemons > 2 and took > 9, 'too early')
+    os.unlink(flag)
+    daemon.wait_for_line(r'^io: running', seconds=90)
     daemon.stop()
 
 
@@ -273,7 +299,7 @@ def changed_meanwhile(case):
 def too_many(case):
     """no more than 64 are kept, which is told; the rest works without"""
     manager, daemon = begin(case, instance(outputs=' '.join('a b'.split() + ['o%d' % i for i in range(68)])))
-    daemon.wait_for_line(r'^io: "o62" cannot be kept: no more than 64')
+    daemon.wait_for_line(r'^io: "o62" cannot be kept, so that a crash moves it: 64 descriptors are')
     case.equal(len(daemon.matching('cannot be kept')), 1, 'lines')
     wait_for(lambda: len(manager.names()) == 64, 5, '64 of them')
     outputs = [os.dup(fd) for _, fd in manager.kept]
@@ -389,6 +415,6 @@ def lamps_only(case):
 
 
 if __name__ == '__main__':
-    tap.main([host_crashes, daemon_crashes, stops, close_leaves, close_hangs, not_back, back_meanwhile, absent, neighbour_changes,
+    tap.main([host_crashes, daemon_crashes, stops, close_leaves, close_hangs, not_back, daemons_fail, back_meanwhile, absent, neighbour_changes,
               output_removed, misconfigured, instance_removed, other_plugin, changed_meanwhile, too_many, without_systemd, given_up,
               given_up_early, nothing_to_hold, connection, lamps_only], parallel=4)
