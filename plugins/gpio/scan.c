@@ -2,7 +2,8 @@
 /*
  * The lines that there are, who uses them, and for those that nobody does what to write. Lines of the Raspberry Pi's header that
  * its I2C, SPI and serial ports have, as long as they are switched on, look free to the kernel: asking for one takes it away from
- * its port. So what is written for them is a comment, as for lines that are outputs now and, on such a board, that lead to no pin.
+ * its port. So what is written for them is a comment, as for lines that are outputs now and, on such a board, those that lead to
+ * no pin.
  */
 #include <ctype.h>
 #include <errno.h>

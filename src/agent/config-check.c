@@ -377,7 +377,8 @@ static void check_plugin(ConfigInstance *i, const Setting *instance, ConfigProbl
         i->plugin = text_of(instance, "plugin");
         if (!plugin)
                 tell_instance(i, instance, p,
-                              ".plugin is missing: write plugin = \"NAME\"; like \"system\", \"exec\", \"gpio\", \"i2c\", \"onewire\"");
+                              ".plugin is missing: write plugin = \"NAME\"; like \"system\", \"exec\", \"gpio\", \"i2c\", "
+                              "\"onewire\"");
         else if (!i->plugin)
                 tell_instance(i, plugin, p, ".plugin wants the name of a plugin in quotes, like \"system\"");
         else if (!name_is_plain(i->plugin))

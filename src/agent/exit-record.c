@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The file: a magic word, then on_exit_after and since when it is away in microseconds and the plugin's name as lines of text, then
- * the settings. It is renamed into place, on a tmpfs. */
+/* The file: a magic word, then on_exit_after and since when it is away, in microseconds, and the plugin's name as lines of text,
+ * then the settings. It is renamed into place, on a tmpfs. */
 #include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>

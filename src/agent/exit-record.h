@@ -13,7 +13,7 @@ typedef struct ExitRecord {
         uint8_t *settings; /* setting_encode() */
         size_t settings_size;
         usec_t after; /* on_exit_after */
-        usec_t away;  /* BOOTTIME: since then no process of the instance has been well; 0: one is, or the daemon itself was gone */
+        usec_t away;  /* BOOTTIME: since then no process of the instance has been well; 0: one is, or the daemon was gone */
 } ExitRecord;
 
 /* -ENOMEM: *r is unchanged. */

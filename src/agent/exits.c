@@ -204,7 +204,7 @@ static void start_host(Exit *e) {
         if (r == 0)
                 return;
         log_instance(LOG_ERR, e->instance, "its outputs stay as they are, since they cannot get their on_exit values: %s",
-                     r == -ENODATA ? "the settings that they were driven with are lost; they get them when the instance stops next"
+                     r == -ENODATA ? "the settings that they were driven with are lost; start the instance and stop it"
                                    : strerror(-r));
         look_again(e);
 }

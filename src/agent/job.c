@@ -57,7 +57,7 @@ static void on_timer(void *userdata) {
         Job *j = userdata;
 
         if (j->bus && !j->answered)
-                log_warning("systemd has not said whether it starts this again: taken for a stop, outputs get their on_exit values");
+                log_warning("systemd has not said whether it starts this again: outputs get their on_exit values, as for a stop");
         j->bus = sd_bus_close_unref(j->bus);
         j->params.answer(j->params.userdata, j->restart);
 }

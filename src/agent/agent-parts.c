@@ -5,18 +5,7 @@
  *      instances --rows--> spool --ready--> server (client, uplink) --acknowledged--> spool
  *      clock -----era----> spool            worker that hangs --liveness--> exit 70
  *
- * A reload never waits: a server whose part changed is asked to stop, and the new one is made when the old
- * one's thread has ended, which a name lookup may hold up for a minute; rows wait in the spool meanwhile.
- *
- * Stopping, each step with a bound, counted from the signal:
- *
- *      HOSTS  until 0.9 s  hosts are drained, so that the rows they still hold arrive; what does not end is killed
- *      SEND   until 1.3 s  while the server is there, what waits is sent without regard to the batch interval
- *      STORE  until 1.8 s  the connection is closed, what waits goes to the disk, and the plugins' states with it; outputs of
- *                          hosts that had to be killed get their on_exit values meanwhile
- *      END                 a thread that has not come back (DNS, a disk that hangs) is left behind
- *
- * What a bound cuts off is in the ring, which outlives the process.
+ * agent-server has the connection, agent-stop the end.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -24,57 +13,13 @@
 #include <sysexits.h>
 #include <time.h>
 
-#include "agent/agent.h"
-#include "agent/bus.h"
-#include "agent/clock.h"
-#include "agent/device.h"
-#include "agent/enroll.h"
+#include "agent/agent-inside.h"
 #include "agent/report.h"
-#include "agent/server.h"
 #include "agent/status.h"
 #include "base/log.h"
 
-#define HOSTS_WAIT (800 * USEC_PER_MSEC)
-#define HOSTS_WAIT_MIN (100 * USEC_PER_MSEC)
-#define HOSTS_UNTIL (900 * USEC_PER_MSEC)
-#define SEND_UNTIL (1300 * USEC_PER_MSEC)
-#define SERVER_UNTIL (300 * USEC_PER_MSEC) /* from SEND's end */
-#define STORE_UNTIL (1800 * USEC_PER_MSEC)
-#define STORE_LOOK_EVERY (10 * USEC_PER_MSEC)
-#define END_WAIT (50 * USEC_PER_MSEC)
 #define STATUS_EVERY (30 * USEC_PER_SEC)
 #define LIVENESS_EVERY (20 * USEC_PER_SEC)
-
-typedef enum Phase { PHASE_RUN, PHASE_HOSTS, PHASE_SEND, PHASE_STORE, PHASE_END } Phase;
-
-struct Agent {
-        AgentParams params;
-        Config *config;
-        char *config_error;
-        Board board;
-        Device *device;
-        Enroll *enroll;
-        Bus *bus;
-        char *ring_path, *clock_path, *limits_path; /* in the runtime directory */
-        Clock *clock;
-        bool estimating; /* rows went with an estimate of the time */
-        Spool *spool;
-        Instances *instances;
-        Server *server;      /* NULL: none set */
-        bool server_leaving; /* when its thread has ended the one of the configuration takes its place */
-        bool left_thread;
-        Phase phase;
-        usec_t stop_began, send_ended;
-        Written written;
-        LoopTimer *status_timer;
-        LoopTimer *liveness_timer;
-        LoopTimer *stop_timer;
-        usec_t liveness_every;
-};
-
-static usec_t now_of(const Agent *a) {
-        return loop_monotonic(a->params.loop);
-}
 
 /* ---- status */
 
@@ -114,25 +59,16 @@ static void on_status_timer(void *userdata) {
 
 /* ---- news */
 
-/* Whoever tells something may be in the middle of it: stopping goes on a turn later. */
-static void stop_look(void *userdata) {
-        const Agent *a = userdata;
-
-        if (a->phase != PHASE_RUN && a->phase != PHASE_END)
-                loop_timer_arm_in(a->stop_timer, 0, 0);
-}
-
-/* News come in bursts: one status for all of them, a moment later. */
-static void status_changed(void *userdata) {
+void agent_status_changed(void *userdata) {
         const Agent *a = userdata;
 
         if (a->phase == PHASE_RUN)
                 loop_timer_arm_in(a->status_timer, 200 * USEC_PER_MSEC, 50 * USEC_PER_MSEC);
         else
-                stop_look(userdata);
+                agent_stop_look(userdata);
 }
 
-static void notify_server(Agent *a, bool immediate) {
+void agent_notify_server(Agent *a, bool immediate) {
         if (!a->server || a->server_leaving)
                 return;
         if (a->phase == PHASE_RUN)
@@ -142,17 +78,17 @@ static void notify_server(Agent *a, bool immediate) {
 }
 
 static void on_appended(void *userdata, bool immediate) {
-        notify_server(userdata, immediate);
+        agent_notify_server(userdata, immediate);
 }
 
 static void on_ready(void *userdata) {
-        notify_server(userdata, false);
-        stop_look(userdata);
+        agent_notify_server(userdata, false);
+        agent_stop_look(userdata);
 }
 
 static void on_notice(void *userdata, int level, const char *text) {
         log_fields(level, NULL, 0, "%s", text);
-        status_changed(userdata);
+        agent_status_changed(userdata);
 }
 
 static void on_era(void *userdata, const Era *era) {
@@ -168,8 +104,8 @@ static void on_trusted(void *userdata, const char *why) {
         if (a->estimating)
                 instances_time_trusted(a->instances);
         a->estimating = false;
-        notify_server(a, false);
-        status_changed(a);
+        agent_notify_server(a, false);
+        agent_status_changed(a);
 }
 
 static void on_gave_up(void *userdata) {
@@ -179,15 +115,15 @@ static void on_gave_up(void *userdata) {
                     "systemd-timesyncd (or chrony) running, and does it reach its servers?",
                     (uint64_t)node_int(config_telemetry(a->config), "wait_for_clock") / USEC_PER_SEC);
         a->estimating = true;
-        notify_server(a, false);
-        status_changed(a);
+        agent_notify_server(a, false);
+        agent_status_changed(a);
 }
 
 static void on_stepped(void *userdata, int64_t by_ms) {
         if (log_allow("clock-step", 60 * USEC_PER_SEC, 5, NULL))
                 log_notice("the clock was set by %+.3f s: values from now on have the new time, earlier ones keep theirs",
                            (double)by_ms / 1000);
-        status_changed(userdata);
+        agent_status_changed(userdata);
 }
 
 static bool time_trusted(void *userdata) {
@@ -234,19 +170,6 @@ static int64_t now_ms(void *userdata) {
         return clock_is_trusted(a->clock) ? (int64_t)(loop_realtime(a->params.loop) / USEC_PER_MSEC) : 0;
 }
 
-static void on_subscribing(void *userdata) {
-        const Agent *a = userdata;
-
-        enroll_accepted(a->enroll);
-        device_subscribing(a->device);
-}
-
-static void on_online(void *userdata) {
-        const Agent *a = userdata;
-
-        device_online(a->device);
-}
-
 static void on_reachable(void *userdata) {
         const Agent *a = userdata;
 
@@ -254,36 +177,10 @@ static void on_reachable(void *userdata) {
                 instances_connection(a->instances, true);
 }
 
-static void on_offline(void *userdata) {
-        const Agent *a = userdata;
-
-        device_offline(a->device);
-        if (a->instances)
-                instances_connection(a->instances, false);
-}
-
 static bool is_online(void *userdata) {
         const Agent *a = userdata;
 
         return device_is_ready(a->device);
-}
-
-static void on_attributes(void *userdata, const char *json, size_t size) {
-        const Agent *a = userdata;
-
-        device_attributes(a->device, json, size);
-}
-
-static void on_request(void *userdata, uint32_t id, const char *json, size_t size) {
-        const Agent *a = userdata;
-
-        device_request(a->device, id, json, size);
-}
-
-static void on_delivered(void *userdata, uint64_t context, int code) {
-        const Agent *a = userdata;
-
-        device_delivered(a->device, context, code);
 }
 
 static void on_claimed(void *userdata, uint64_t token, int code) {
@@ -310,111 +207,7 @@ static bool is_enabled(void *userdata, const char *name, bool configured) {
         return device_enabled(a->device, name, configured);
 }
 
-/* ---- credentials of our own */
-
-static int copy(const char *text, char **ret) {
-        *ret = text ? strdup(text) : NULL;
-        return text && !*ret ? -ENOMEM : 0;
-}
-
-static int own_credentials(void *userdata, SessionCredentials *ret, char **ret_text _unused_) {
-        const Agent *a = userdata;
-        const Own *own = enroll_own(a->enroll);
-        int r;
-
-        if (!own)
-                return 0;
-        r = copy(own->type == PROVISION_TOKEN ? own->token : own->type == PROVISION_BASIC ? own->username : NULL, &ret->username);
-        if (r == 0)
-                r = copy(own->type == PROVISION_BASIC ? own->password : NULL, &ret->password);
-        return r < 0 ? r : 1;
-}
-
-static void leave_server(Agent *a);
-static int add_server(Agent *a);
-
-/* Out of whatever has brought the news. */
-static void on_enroll_deferred(void *userdata) {
-        Agent *a = userdata;
-
-        if (a->phase != PHASE_RUN)
-                return;
-        if (!enroll_may_connect(a->enroll))
-                leave_server(a);
-        else if (!a->server)
-                (void)add_server(a); /* failure is in the log */
-        status_changed(a);
-}
-
-static void on_enroll_changed(void *userdata) {
-        const Agent *a = userdata;
-
-        (void)!loop_defer(a->params.loop, on_enroll_deferred, userdata);
-}
-
-static void on_refused(void *userdata) {
-        const Agent *a = userdata;
-
-        (void)enroll_refused(a->enroll);
-}
-
-/* ---- server */
-
-static bool may_estimate(void *userdata) {
-        const Agent *a = userdata;
-
-        return clock_may_estimate(a->clock);
-}
-
-static int add_server(Agent *a) {
-        ServerParams p = { .loop = a->params.loop, .spool = a->spool, .config = a->config, .board = &a->board,
-                           .limits_file = a->limits_path, .changed = status_changed, .acknowledged = stop_look,
-                           .may_estimate = may_estimate, .subscribing = on_subscribing, .attributes = on_attributes,
-                           .request = on_request, .delivered = on_delivered, .online = on_online, .offline = on_offline,
-                           .refused = on_refused, .credentials = own_credentials, .userdata = a };
-        const Own *own = enroll_own(a->enroll);
-        int r;
-
-        spool_set_discard(a->spool, !config_url(a->config));
-        if (!config_url(a->config) || !enroll_may_connect(a->enroll))
-                return 0;
-        if (own && own->type == PROVISION_BASIC)
-                p.client_id = own->client_id;
-        if (own && own->type == PROVISION_X509) {
-                p.cert_file = own->cert_file;
-                p.key_file = own->key_file;
-        }
-        r = server_new(&a->server, &p);
-        if (r == 0) {
-                device_set_server(a->device, a->server);
-                server_start(a->server);
-        } else
-                log_error("the connection to the server cannot be set up: %s", strerror(-r));
-        return r;
-}
-
-static void on_server_stopped(void *userdata) {
-        Agent *a = userdata;
-
-        on_offline(a);
-        device_set_server(a->device, NULL);
-        a->server = server_free(a->server);
-        a->server_leaving = false;
-        if (a->phase == PHASE_RUN)
-                (void)add_server(a); /* failure is in the log */
-        else
-                stop_look(a);
-}
-
-static void leave_server(Agent *a) {
-        if (!a->server || a->server_leaving)
-                return;
-        a->server_leaving = true;
-        if (server_stop_later(a->server, on_server_stopped, a) == 0)
-                return;
-        (void)server_stop(a->server, USEC_PER_SEC); /* out of memory */
-        on_server_stopped(a);
-}
+/* ---- liveness */
 
 /* WATCHDOG=1 says more than that the loop turns: the MQTT worker answered lately, too. */
 static void on_liveness(void *userdata) {
@@ -429,122 +222,6 @@ static void on_liveness(void *userdata) {
         }
         sd_notify(0, "WATCHDOG=1");
         loop_timer_arm_in(a->liveness_timer, a->liveness_every, a->liveness_every / 8);
-}
-
-/* ---- stop */
-
-static void print_counts(const Agent *a) {
-        SpoolStats s = spool_stats(a->spool);
-
-        log_info("stopped: %" PRIu64 " values made, %" PRIu64 " acknowledged, %" PRIu64 " waiting, %" PRIu64
-                 " dropped; longest turn %.1f ms",
-                 s.made_points, s.acked_points, s.points, s.evicted_points,
-                 (double)loop_longest_turn(a->params.loop) / USEC_PER_MSEC);
-}
-
-/* A thread that hangs keeps its memory: the object is leaked on purpose. */
-static void stop_server(Agent *a) {
-        if (a->device)
-                device_set_server(a->device, NULL);
-        if (a->server && server_stop(a->server, END_WAIT) == -ETIMEDOUT) {
-                a->left_thread = true;
-                a->server = NULL;
-        }
-        a->server = server_free(a->server);
-        if (a->enroll && enroll_stop(a->enroll, END_WAIT) == -ETIMEDOUT) {
-                a->left_thread = true;
-                a->enroll = NULL;
-        }
-}
-
-static void stop_store(Agent *a) {
-        SpoolStats s = spool_stats(a->spool);
-
-        if (spool_stop(a->spool, END_WAIT) != -ETIMEDOUT)
-                return;
-        a->left_thread = true;
-        log_warning("the disk has not answered in time: %" PRIu64 " values that wait %s", s.points,
-                    s.ring_in_memory ? "are lost" : "stay in the runtime directory until the next start");
-}
-
-static void stop_end(Agent *a) {
-        a->phase = PHASE_END;
-        loop_timer_disarm(a->stop_timer);
-        stop_server(a);
-        stop_store(a);
-        print_counts(a);
-        loop_exit(a->params.loop, EXIT_SUCCESS);
-}
-
-/* Rows and the plugins' states. */
-static bool is_on_disk(const Agent *a) {
-        const Store *store = spool_store(a->spool);
-
-        return spool_is_flushed(a->spool) && (!store || store_is_idle(store));
-}
-
-/* The step at hand may go on waiting for what it waits for. */
-static bool stop_waits(const Agent *a) {
-        usec_t passed = now_of(a) - a->stop_began;
-
-        switch (a->phase) {
-        case PHASE_HOSTS:
-                return passed < HOSTS_UNTIL && instances_n(a->instances) > 0;
-        case PHASE_SEND:
-                return passed < SEND_UNTIL && a->server && server_is_online(a->server) && !server_is_idle(a->server);
-        case PHASE_STORE:
-                return passed < STORE_UNTIL && (!is_on_disk(a) || instances_are_busy(a->instances) ||
-                                                (a->server && now_of(a) - a->send_ended < SERVER_UNTIL));
-        case PHASE_RUN:
-        case PHASE_END:
-                break;
-        }
-        return true;
-}
-
-/* Nobody tells when the store is through with the small files, so it is looked at. */
-static usec_t stop_next_look(const Agent *a) {
-        if (a->phase == PHASE_STORE)
-                return now_of(a) + STORE_LOOK_EVERY;
-        return a->stop_began + (a->phase == PHASE_HOSTS ? HOSTS_UNTIL : SEND_UNTIL);
-}
-
-static void stop_go_on(void *userdata) {
-        Agent *a = userdata;
-
-        while (!stop_waits(a))
-                if (a->phase == PHASE_HOSTS) {
-                        instances_kill(a->instances);
-                        a->phase = PHASE_SEND;
-                } else if (a->phase == PHASE_SEND) {
-                        a->phase = PHASE_STORE;
-                        a->send_ended = now_of(a);
-                        leave_server(a);
-                        device_flush(a->device);
-                        spool_flush(a->spool);
-                } else
-                        stop_end(a);
-        if (a->phase != PHASE_END)
-                loop_timer_arm(a->stop_timer, stop_next_look(a), 0);
-}
-
-void agent_stop(Agent *a, usec_t asked, bool final) {
-        usec_t passed = now_of(a) - asked;
-
-        if (a->phase != PHASE_RUN)
-                return;
-        a->phase = PHASE_HOSTS;
-        a->stop_began = asked;
-        sd_notify(0, "STOPPING=1\nSTATUS=Stopping.");
-        loop_timer_disarm(a->status_timer);
-        bus_stop(a->bus);
-        notify_server(a, true);
-        instances_stop(a->instances, passed < HOSTS_WAIT - HOSTS_WAIT_MIN ? HOSTS_WAIT - passed : HOSTS_WAIT_MIN, final);
-        stop_go_on(a);
-}
-
-bool agent_left_thread(const Agent *a) {
-        return a->left_thread;
 }
 
 /* ---- making */
@@ -589,7 +266,7 @@ static int make_spool(Agent *a) {
 
 static int make_enroll(Agent *a) {
         EnrollParams p = { .loop = a->params.loop, .board = &a->board, .state_dir = a->params.state_dir,
-                           .store = spool_store(a->spool), .changed = on_enroll_changed, .userdata = a };
+                           .store = spool_store(a->spool), .changed = agent_on_enroll_changed, .userdata = a };
 
         return enroll_new(&a->enroll, &p);
 }
@@ -617,7 +294,7 @@ static int make_instances(Agent *a) {
                                           .log_level = a->params.log_level,
                                           .burst_max = (uint64_t)node_int(config_telemetry(a->config), "ring_size") / 4},
                              .appended = on_appended,
-                             .changed = status_changed,
+                             .changed = agent_status_changed,
                              .time_trusted = time_trusted,
                              .instance_changed = on_instance_changed,
                              .frame = on_frame,
@@ -631,7 +308,8 @@ static int make_instances(Agent *a) {
 static int make_device(Agent *a) {
         DeviceParams p = { .loop = a->params.loop, .board = &a->board, .runtime_dir = a->params.runtime_dir,
                            .state_dir = a->params.state_dir, .store = spool_store(a->spool), .instances = instances_of,
-                           .status = status_json, .reload = reload_soon, .now_ms = now_ms, .ready = on_reachable, .claimed = on_claimed,
+                           .status = status_json, .reload = reload_soon, .now_ms = now_ms, .ready = on_reachable,
+                           .claimed = on_claimed,
                            .userdata = a };
 
         return device_new(&a->device, &p);
@@ -650,7 +328,7 @@ static int make_timers(Agent *a) {
         if (r == 0)
                 r = loop_timer_new(&a->liveness_timer, loop, "liveness", on_liveness, a);
         if (r == 0)
-                r = loop_timer_new(&a->stop_timer, loop, "stop", stop_go_on, a);
+                r = loop_timer_new(&a->stop_timer, loop, "stop", agent_stop_go_on, a);
         return r;
 }
 
@@ -695,9 +373,9 @@ Agent *agent_free(Agent *a) {
                 return NULL;
         a->instances = instances_free(a->instances);
         if (a->phase != PHASE_END)
-                stop_server(a);
+                agent_stop_server(a);
         if (a->phase != PHASE_END && a->spool)
-                stop_store(a);
+                agent_stop_store(a);
         bus_free(a->bus);
         device_free(a->device);
         enroll_free(a->enroll);
@@ -723,7 +401,7 @@ int agent_start(Agent *a) {
         device_set_config(a->device, a->config);
         instances_set_config(a->instances, a->config);
         enroll_set_config(a->enroll, a->config);
-        r = add_server(a);
+        r = agent_add_server(a);
         bus_start(a->bus);
         on_liveness(a);
         on_status_timer(a);
@@ -770,8 +448,8 @@ static int reload_server(Agent *a, const Config *old) {
                 return 0;
         }
         if (!a->server)
-                return add_server(a);
-        leave_server(a);
+                return agent_add_server(a);
+        agent_leave_server(a);
         if (a->server_leaving)
                 server_set_config(a->server, a->config); /* it outlives the old one */
         return 0;
@@ -793,7 +471,7 @@ int agent_reload(Agent *a, Config *config) {
         device_set_config(a->device, config);
         instances_set_config(a->instances, config);
         config_free(old);
-        status_changed(a);
+        agent_status_changed(a);
         return r;
 }
 
@@ -801,5 +479,5 @@ void agent_set_config_error(Agent *a, const char *text) {
         free(a->config_error);
         a->config_error = text ? strdup(text) : NULL;
         device_set_config_error(a->device, text ? text : "");
-        status_changed(a);
+        agent_status_changed(a);
 }
