@@ -80,7 +80,7 @@ class Saved:
                 if qemu.ended() or time.monotonic() > began + BOOT_SECONDS:
                     raise OSError('it does not boot: ' + ' | '.join(read(qemu.console).splitlines()[-5:]))
                 time.sleep(.05)
-            qemu.save(self.state, time.monotonic() + END_SECONDS)
+            qemu.save(self.state, began + BOOT_SECONDS)
         finally:
             complaints = qemu.end()
         self.note = '%s: booted, installed and saved in %.1f s, %.0f MB' % (
