@@ -31,6 +31,14 @@ def has_plugin(pid):
         return True     # it has ended
 
 
+def is_host(pid):
+    """It has become one: until then it is a copy that the daemon waits for, and must not be stopped."""
+    try:
+        return os.readlink('/proc/%d/exe' % pid).endswith('tbagent-plugin-host')
+    except OSError:
+        return False
+
+
 def kill_and_hold(seconds=10):
     """Kills the only host, and stops the next one before it can take anything. Its pid, and the time of the kill; None where it
     was faster."""
@@ -39,7 +47,7 @@ def kill_and_hold(seconds=10):
     os.kill(old, signal.SIGKILL)
     killed = time.monotonic()
     while time.monotonic() < killed + seconds:
-        new = [pid for pid in hosts(daemon) if pid != old]
+        new = [pid for pid in hosts(daemon) if pid != old and is_host(pid)]
         if new:
             os.kill(new[0], signal.SIGSTOP)
             if not has_plugin(new[0]):
