@@ -23,10 +23,15 @@ static int64_t now_ns(clockid_t id) {
         return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+/* It grows while the machine sleeps, and not while this process waits for a processor between two looks at a clock: what was
+ * found before stays as long as it can be true. */
 static int64_t slept_ns(void) {
-        int64_t monotonic = now_ns(CLOCK_MONOTONIC);
+        static int64_t slept = -1;
+        int64_t before = now_ns(CLOCK_MONOTONIC), now = now_ns(CLOCK_BOOTTIME), after = now_ns(CLOCK_MONOTONIC);
 
-        return now_ns(CLOCK_BOOTTIME) - monotonic;
+        if (slept < 0 || now - slept < before || now - slept > after)
+                slept = now - before - (after - before) / 2;
+        return slept;
 }
 
 static void tell_lost(Line *l, uint32_t lost, int64_t from_ns, int64_t to_ns) {

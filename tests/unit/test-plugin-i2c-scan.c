@@ -37,6 +37,13 @@ static json_object *found(Fixture *f, const char *id) {
         return NULL;
 }
 
+static void expect_found(Fixture *f, const char *id) {
+        json_object *o = found(f, id);
+
+        assert_non_null(o);
+        json_object_put(o);
+}
+
 static const char *text_of(json_object *o, const char *name) {
         return json_object_get_string(json_object_object_get(o, name));
 }
@@ -246,7 +253,7 @@ static void test_adapters(void **state) {
         sim_chip(f->sim, 0x69, "model bytes\n");
         sim_no_quick(f->sim);
         assert_int_equal(harness_scan(f->harness), 0);
-        assert_non_null(found(f, "i2c-1/0x68"));
+        expect_found(f, "i2c-1/0x68");
         assert_int_equal(sim_transactions(f->sim, 0x69), 0);
         assert_int_equal(sim_quick(f->sim, 0x68), 0);
 
@@ -254,7 +261,7 @@ static void test_adapters(void **state) {
         chip(f, "bme280", 0x77);
         assert_int_equal(harness_scan(f->harness), 0);
         assert_int_equal(sim_written(f->sim, 0x77), 0);
-        assert_non_null(found(f, "i2c-1/0x77"));
+        expect_found(f, "i2c-1/0x77");
 }
 
 static void test_no_bus(void **state) {
