@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""For the tests of guest/: the service of the installed package with a configuration, and a server that it sends to.
+"""For the tests of guest/: the service of the installed package with a configuration, and a server that it sends to. The server
+is one for all cases of a test, since starting it takes an emulated processor two seconds; the device is a new one in each.
 
     agent = Agent(case)
     agent.start('boiler = { plugin = "onewire"; every = "2s"; };')
     agent.wait_for_value('boiler_temp', lambda v: v > 20)
     agent.stop()"""
+import atexit
 import collections
+import functools
 import os
 import re
 import shutil
@@ -16,6 +19,13 @@ from standin import Standin
 DEVICE = 'box'
 STOPPED = r'stopped: (\d+) values made, (\d+) acknowledged, (\d+) waiting, (\d+) dropped'
 Counts = collections.namedtuple('Counts', 'made acknowledged waiting dropped')
+
+
+@functools.cache
+def server(*options):
+    there = Standin(*options)
+    atexit.register(there.close)
+    return there
 
 
 def empty(folder):
@@ -32,7 +42,11 @@ class Agent:
         empty(machine.RUNTIME)
         empty(machine.STATE)
         self.case = case
-        self.server = case.using(Standin('--device', DEVICE + '=token', *standin_options))
+        self.server = server(*standin_options)
+        if DEVICE in self.server.ids:
+            self.server.delete_device(DEVICE)
+        self.server.create_device(DEVICE)
+        self.server.set_token(DEVICE, 'token')
         self.lines = 0
         self.disk_bytes = 0
         case.stack.callback(self._end)

@@ -23,8 +23,7 @@ class Qemu:
             '-kernel', os.path.join(image, 'vmlinuz'), '-initrd', os.path.join(image, 'initrd.gz'),
             '-serial', 'file:' + self.console, '-serial', 'unix:%s,server=on,wait=off' % self.line,
             '-qmp', 'unix:%s,server=on,wait=off' % self.monitor,
-            '-drive', 'file=%s,if=virtio,cache=unsafe,%s' % (drive, 'format=qcow2' if keep or state else 'format=raw') +
-            (',snapshot=on' if not keep else ''),
+            '-drive', 'file=%s,if=virtio,cache=unsafe,format=qcow2%s' % (drive, '' if keep else ',snapshot=on'),
             '-fsdev', 'local,id=rig,path=%s,security_model=none' % share, '-device', 'virtio-9p-pci,fsdev=rig,mount_tag=rig']
         if disk:
             command += ['-drive', 'file=%s,format=raw,if=virtio' % disk]

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Boots one machine for each test, watches it, and prints what came of it as one TAP stream.
 
-    vm.py SUITE:IMAGE:DEBS:MODULES... -- [TEST...]     (run calls it so; an empty image: the suite could not be prepared)
+    vm.py --save SUITE:IMAGE:DEBS:MODULES FOLDER
+    vm.py SUITE:IMAGE:DEBS:MODULES:SAVED... -- [TEST...]     (run calls it so; nothing saved: the suite could not be prepared)
 
-The suites run side by side: a machine waits a good part of its time, and its boot keeps one processor busy.
+The suites run side by side: a machine waits a good part of its time.
 
 A machine (qemu.py) is an emulated PC. Booting it and installing the package takes longer than most tests: that is done once, and
-the machine saved, for all tests that want no disk or clock of their own. Where a test wants one there is a second disk, which is
-the only thing that a next phase finds again. Whatever happens inside has a bound in time: a machine that is over it is killed, and
-the last that its console said is shown."""
+the machine saved (--save). Tests go on from there, each in a copy; those that want a disk or a clock of their own boot the saved
+disk. A test's own disk is the only thing that its next phase finds again. Whatever happens inside has a bound in time: a machine
+that is over it is killed, and the last that its console said is shown."""
 import collections
 import concurrent.futures
 import contextlib
@@ -32,7 +33,7 @@ from qemu import Qemu  # noqa: E402
 SLOW = float(os.environ.get('TBAGENT_SLOW', 1))
 BOOT_SECONDS = 180 * SLOW   # also for the installation; idle it takes a tenth
 END_SECONDS = 30 * SLOW
-Machine = collections.namedtuple('Machine', 'suite image debs modules')
+Machine = collections.namedtuple('Machine', 'suite image debs modules saved', defaults=[''])
 folders = set()             # in use
 
 
@@ -65,28 +66,38 @@ def read(path):
         return ''
 
 
-class Saved:
-    """A machine that has booted and installed the package, as disk and state in a folder."""
+@contextlib.contextmanager
+def new_folder():
+    with tempfile.TemporaryDirectory(prefix='tbagent-rig.', dir='/var/tmp') as folder:
+        folders.add(folder)
+        yield folder
+        folders.remove(folder)
 
-    def __init__(self, machine, folder):
-        began = time.monotonic()
+
+def save(machine, target):
+    """Boots a machine, has the package installed in it and saves it, as disk and state in the folder `target`."""
+    began = time.monotonic()
+    disk, state = os.path.join(target, 'disk'), os.path.join(target, 'state')
+    subprocess.run(['qemu-img', 'create', '-q', '-f', 'qcow2', '-F', 'raw', '-b', os.path.join(machine.image, 'disk.img'), disk],
+                   check=True)
+    with new_folder() as folder:
         share = make_share(machine, folder, '', seconds=0)
-        self.disk, self.state = os.path.join(folder, 'disk'), os.path.join(folder, 'state')
-        subprocess.run(['qemu-img', 'create', '-q', '-f', 'qcow2', '-F', 'raw', '-b', os.path.join(machine.image, 'disk.img'),
-                        self.disk], check=True)
-        qemu = Qemu(machine.image, folder, share, self.disk, keep=True)
+        qemu = Qemu(machine.image, folder, share, disk, keep=True)
         try:
-            while not read(os.path.join(share, 'out', 'installed')):
+            while not read(os.path.join(share, 'out', 'ready')):
                 if qemu.ended() or time.monotonic() > began + BOOT_SECONDS:
-                    raise OSError('it does not boot: ' + ' | '.join(read(qemu.console).splitlines()[-5:]))
+                    sys.exit('%s: the machine does not come so far:\n%s' % (machine.suite, '\n'.join(
+                        read(os.path.join(share, 'out', 'install')).splitlines()[-5:] + read(qemu.console).splitlines()[-10:])))
                 time.sleep(.05)
-            qemu.save(self.state, began + BOOT_SECONDS)
+            qemu.save(state, began + BOOT_SECONDS)
         finally:
-            complaints = qemu.end()
-        self.note = '%s: booted, installed and saved in %.1f s, %.0f MB' % (
-            machine.suite, time.monotonic() - began, os.path.getsize(self.state) / 1e6)
-        if complaints:
-            self.note += '; ' + complaints.strip()
+            complaints = qemu.end().strip()
+        booted, installed, ready = (float(read(os.path.join(share, 'out', name))) for name in ('booted', 'installed', 'ready'))
+    print('%s == %s: booted in %.0f s, the package installed in %.0f s, Python compiled in %.0f s, saved in %.0f s, %.0f MB' % (
+        time.strftime('%T'), machine.suite, booted, installed - booted, ready - installed, time.monotonic() - began - ready,
+        os.path.getsize(state) / 1e6), file=sys.stderr)
+    if complaints:
+        print(complaints, file=sys.stderr)
 
 
 def make_share(machine, folder, name, **job):
@@ -108,19 +119,17 @@ def make_share(machine, folder, name, **job):
 class Run:
     """One phase of a test in one machine. Afterwards: output, status (None: it did not end), notes."""
 
-    def __init__(self, machine, saved, name, settings, phase, folder):
+    def __init__(self, machine, name, settings, phase, folder):
         self.settings, self.notes = settings, []
         share = make_share(machine, folder, name, phase=phase if settings.phases > 1 else '', seconds=settings.timeout,
                            disk=settings.disk)
         self.out = os.path.join(share, 'out')
         began = time.monotonic()
-        if saved:
-            qemu = Qemu(machine.image, folder, share, saved.disk, state=saved.state)
-        else:
-            qemu = Qemu(machine.image, folder, share, os.path.join(machine.image, 'disk.img'), clock=settings.clock,
-                        disk=os.path.join(folder, 'disk') if settings.disk else None)
+        qemu = Qemu(machine.image, folder, share, os.path.join(machine.saved, 'disk'), clock=settings.clock,
+                    disk=os.path.join(folder, 'disk') if settings.disk else None,
+                    state=None if settings.own_boot else os.path.join(machine.saved, 'state'))
         try:
-            self._watch(qemu, began, saved)
+            self._watch(qemu, began)
         finally:
             complaints = qemu.end()
         self.output = self._file('output')
@@ -128,14 +137,14 @@ class Run:
         self.status = int(status) if status else None
         self.notes.append('%.1f s; started after %.1f s' % (time.monotonic() - began, self.started - began))
         if self.status is None and not self.was_cut:
-            self.notes += complaints.splitlines()[-5:] + self._file('install').splitlines()[-10:]
+            self.notes += complaints.splitlines()[-5:]
             self.notes += ['console: ' + line for line in read(qemu.console).splitlines()[-25:]]
         self.notes += ['journal: ' + line for line in self._file('journal').splitlines()[-40:]]
 
     def _file(self, name):
         return read(os.path.join(self.out, name)).strip()
 
-    def _watch(self, qemu, began, saved):
+    def _watch(self, qemu, began):
         """Until the machine is off, asks to have its power cut, or is late."""
         self.was_cut = False
         end = began + BOOT_SECONDS
@@ -144,7 +153,7 @@ class Run:
             if not self.started and self._file('started'):
                 self.started = time.monotonic()
                 end = self.started + self.settings.timeout + END_SECONDS
-            if not self.started and saved:
+            if not self.started and not self.settings.own_boot:
                 qemu.tell_time()
             within = self._file('cut')
             if within:
@@ -208,42 +217,27 @@ class Tap:
         return self.failed == before
 
 
-@contextlib.contextmanager
-def new_folder():
-    with tempfile.TemporaryDirectory(prefix='tbagent-rig.', dir='/var/tmp') as folder:
-        folders.add(folder)
-        yield folder
-        folders.remove(folder)
-
-
-def one_test(tap, machine, saved, name, settings):
+def one_test(tap, machine, name, settings):
     with new_folder() as folder:
         if settings.disk:
             ext4.make(os.path.join(folder, 'disk'), settings.disk)
         for phase in range(1, settings.phases + 1):
             title = '%s: %s' % (machine.suite, name) + (', phase %d' % phase if settings.phases > 1 else '')
             print('%s == %s' % (time.strftime('%T'), title), file=sys.stderr, flush=True)
-            run = Run(machine, None if settings.own_boot else saved, name, settings, phase, folder)
+            run = Run(machine, name, settings, phase, folder)
             with tap.lock:
                 if not tap.phase(title, run):
                     break
 
 
 def one_suite(tap, machine, names):
-    if not machine.image:
+    if not machine.saved:
         tap.result(False, '%s: the machine could not be prepared' % machine.suite)
         return
-    tests = [(name, settings) for name, settings in ((name, Settings(name)) for name in names) if machine.suite in settings.suites]
-    with new_folder() as folder:
-        saved = None
-        if not all(settings.own_boot for _, settings in tests):
-            try:
-                saved = Saved(machine, folder)
-                tap.comment(saved.note)
-            except (OSError, subprocess.SubprocessError) as e:
-                tap.comment('%s: each test boots for itself: %s' % (machine.suite, e))
-        for name, settings in tests:
-            one_test(tap, machine, saved, name, settings)
+    for name in names:
+        settings = Settings(name)
+        if machine.suite in settings.suites:
+            one_test(tap, machine, name, settings)
 
 
 def give_up(*_):
@@ -254,11 +248,14 @@ def give_up(*_):
 
 
 def main(arguments):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, give_up)
+    if arguments[0] == '--save':
+        save(Machine(*arguments[1].split(':')), arguments[2])
+        return
     middle = arguments.index('--')
     machines = [Machine(*a.split(':')) for a in arguments[:middle]]
     names = arguments[middle + 1:] or sorted(os.listdir(os.path.join(HERE, 'guest')))
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, give_up)
     tap = Tap()
     print('TAP version 13')
     with concurrent.futures.ThreadPoolExecutor(len(machines)) as pool:
