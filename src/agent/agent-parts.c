@@ -287,6 +287,7 @@ static void mind_board(Agent *a) {
 static int make_instances(Agent *a) {
         InstancesParams p = {.instance = {.loop = a->params.loop,
                                           .spool = a->spool,
+                                          .exits = a->params.exits,
                                           .host_path = a->params.host_path,
                                           .plugin_dirs = a->params.plugin_dirs,
                                           .runtime_dir = a->params.runtime_dir,

@@ -3,12 +3,14 @@
 #pragma once
 
 #include "agent/config.h"
+#include "agent/exits.h"
 #include "base/loop.h"
 
 typedef struct Agent Agent;
 
 typedef struct AgentParams {
         Loop *loop;
+        Exits *exits; /* it is told of processes, and what there is kept goes to them; borrowed for the agent's life */
         const char *config_path;  /* for messages */
         const char *config_error; /* why the last good configuration runs; NULL: it is the file's */
         const char *host_path;

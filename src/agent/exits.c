@@ -46,6 +46,7 @@ typedef struct Exit {
 
 struct Exits {
         ExitsParams params;
+        ExitsEvents events; /* all NULL: none */
         Exit **list;
         size_t n;
         bool deferred, leaving;
@@ -143,6 +144,11 @@ static void adopt_next(Exit *e) {
         save(e);
 }
 
+static void tell_changed(const Exits *all) {
+        if (all->events.changed)
+                all->events.changed(all->events.userdata);
+}
+
 /* ---- outputs are set */
 
 static int on_take(void *userdata, const char *name) {
@@ -169,7 +175,7 @@ static void on_deferred(void *userdata) {
         for (size_t i = all->n; i-- > 0;)
                 if (all->list[i]->again)
                         after_host(all->list[i]);
-        all->params.changed(all->params.userdata);
+        tell_changed(all);
 }
 
 /* Out of the callback of whatever has brought the news. */
@@ -193,7 +199,7 @@ static void start_host(Exit *e) {
                                  .plugin_dirs = p->plugin_dirs,
                                  .instance = e->instance,
                                  .record = record,
-                                 .log_level = p->log_level,
+                                 .log_level = log_level(),
                                  .take = on_take,
                                  .done = on_done,
                                  .ended = on_ended,
@@ -263,7 +269,7 @@ static void on_timer(void *userdata) {
         log_instance(LOG_WARNING, e->instance, "is not back after %g s: its outputs get their on_exit values",
                      (double)e->held.after / USEC_PER_SEC);
         set_outputs(e);
-        e->all->params.changed(e->all->params.userdata);
+        tell_changed(e->all);
 }
 
 /* ---- from the instances */
@@ -328,7 +334,10 @@ void exits_take(Exits *all, const char *instance, const char *name) {
                         e->set = false;
                 }
         }
-        all->params.give(all->params.userdata, instance, name, fd);
+        if (all->events.give)
+                all->events.give(all->events.userdata, instance, name, fd);
+        else
+                closep(&fd);
 }
 
 void exits_forget(Exits *all, const char *instance, const char *name) {
@@ -463,6 +472,26 @@ int exits_new(Exits **ret, const ExitsParams *params) {
         (void)!exit_record_each(params->runtime_dir, forget_record, all);
         *ret = TAKE_PTR(all);
         return 0;
+}
+
+void exits_set_overdue(Exits *all, usec_t within) {
+        usec_t now = loop_monotonic(all->params.loop), until = now + within;
+        int r = 1;
+
+        for (size_t i = 0; i < all->n; i++) {
+                Exit *e = all->list[i];
+
+                if (!loop_timer_armed(e->timer) || loop_timer_deadline(e->timer) > now)
+                        continue;
+                loop_timer_disarm(e->timer);
+                on_timer(e);
+        }
+        while (r > 0 && exits_are_busy(all) && (now = loop_monotonic(all->params.loop)) < until)
+                r = loop_iterate(all->params.loop, until - now);
+}
+
+void exits_listen(Exits *all, const ExitsEvents *events) {
+        all->events = events ? *events : (ExitsEvents){ 0 };
 }
 
 Exits *exits_free(Exits *all) {

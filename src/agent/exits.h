@@ -14,17 +14,26 @@ typedef struct ExitsParams {
         Keep *keep; /* all of these are borrowed for life */
         const char *host_path, *plugin_dirs;
         const char *runtime_dir; /* for agent/exit-record */
-        int log_level;
+} ExitsParams;
+
+typedef struct ExitsEvents {
         /* The answer to exits_take(): fd is the callee's, or a negative errno. */
         void (*give)(void *userdata, const char *instance, const char *name, int fd);
         void (*changed)(void *userdata); /* exits_are_busy() may say something else */
         void *userdata;
-} ExitsParams;
+} ExitsEvents;
 
 /* What is in keep already is held for processes to come. */
 _must_check_ int exits_new(Exits **ret, const ExitsParams *params);
 Exits *exits_free(Exits *all);
 DEFINE_CLEANUP(Exits *, exits_free)
+
+/* Outputs that have waited too long, through the daemons before this one, get their on_exit values, by processes on the loop that
+ * are waited for: at most `within`. For the start, before anything that may fail or take its time. */
+void exits_set_overdue(Exits *all, usec_t within);
+
+/* Who runs processes of instances; NULL: nobody does any more. Copied. */
+void exits_listen(Exits *all, const ExitsEvents *events);
 
 /* Processes of the instance begin, with this plugin and these settings; `after`: its on_exit_after. */
 _must_check_ int exits_begin(Exits *all, const char *instance, const char *plugin, const uint8_t *settings, size_t size,

@@ -21,8 +21,7 @@ struct Instances {
         InstancesParams params;
         const Config *config; /* NULL: stopped, none is wanted */
         Keys *keys;
-        Keep *keep;
-        Exits *exits;
+        Exits *exits; /* borrowed */
         Slot *slots;
         size_t n_slots;
         unsigned next_owner;
@@ -122,7 +121,6 @@ static int add_instance(Instances *all, const ConfigInstance *config) {
                 return -ENOMEM;
         all->slots = slots;
         p.keys = all->keys;
-        p.exits = all->exits;
         p.owner = all->next_owner++;
         p.appended = on_appended;
         p.changed = on_instance;
@@ -252,27 +250,6 @@ static void on_exits(void *userdata) {
         all->params.changed(all->params.userdata);
 }
 
-static int make_exits(Instances *all) {
-        const InstanceParams *i = &all->params.instance;
-        ExitsParams p = {.loop = i->loop,
-                         .host_path = i->host_path,
-                         .plugin_dirs = i->plugin_dirs,
-                         .runtime_dir = i->runtime_dir,
-                         .log_level = i->log_level,
-                         .give = on_give,
-                         .changed = on_exits,
-                         .userdata = all};
-        int r = keep_new(&all->keep);
-
-        if (r < 0)
-                return r;
-        r = keep_adopt(all->keep);
-        if (r < 0)
-                log_warning("what systemd has kept of the process before cannot be taken over: %s", strerror(-r));
-        p.keep = all->keep;
-        return exits_new(&all->exits, &p);
-}
-
 int instances_new(Instances **ret, const InstancesParams *params) {
         _cleanup_(instances_freep) Instances *all = calloc(1, sizeof(*all));
         int r;
@@ -283,10 +260,10 @@ int instances_new(Instances **ret, const InstancesParams *params) {
         all->next_owner = 1;
         all->wait = RELOAD_WAIT;
         r = keys_new(&all->keys);
-        if (r == 0)
-                r = make_exits(all);
         if (r < 0)
                 return r;
+        all->exits = params->instance.exits;
+        exits_listen(all->exits, &(ExitsEvents){ .give = on_give, .changed = on_exits, .userdata = all });
         *ret = TAKE_PTR(all);
         return 0;
 }
@@ -297,8 +274,8 @@ Instances *instances_free(Instances *all) {
         for (size_t i = 0; i < all->n_slots; i++)
                 instance_free(all->slots[i].instance);
         free(all->slots);
-        exits_free(all->exits);
-        keep_free(all->keep);
+        if (all->exits)
+                exits_listen(all->exits, NULL);
         keys_free(all->keys);
         free(all);
         return NULL;

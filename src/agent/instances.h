@@ -8,7 +8,7 @@
 typedef struct Instances Instances;
 
 typedef struct InstancesParams {
-        InstanceParams instance; /* what each gets, but for keys, exits, owner and callbacks; borrowed for life */
+        InstanceParams instance; /* what each gets, but for keys, owner and callbacks; borrowed for life */
         void (*appended)(void *userdata, bool immediate);
         void (*changed)(void *userdata); /* a status would show it, or one is through with its end */
         bool (*time_trusted)(void *userdata);
@@ -20,7 +20,6 @@ typedef struct InstancesParams {
         void *userdata;
 } InstancesParams;
 
-/* What systemd has kept of the process before is taken over here. */
 _must_check_ int instances_new(Instances **ret, const InstancesParams *params);
 /* Ends what still runs by SIGKILL; the loop does not turn any more. */
 Instances *instances_free(Instances *all);

@@ -16,6 +16,7 @@
 #include "agent/check.h"
 #include "agent/dump.h"
 #include "agent/exit-state.h"
+#include "agent/exits.h"
 #include "agent/job.h"
 #include "agent/scan.h"
 #include "agent/show-options.h"
@@ -24,6 +25,7 @@
 #include "mqtt/session.h"
 #include "sensor/rules.h"
 
+#define OVERDUE_WITHIN (3 * USEC_PER_SEC)
 #define ASK_WITHIN (600 * USEC_PER_MSEC) /* a busy systemd needs some time; it is part of the stop's: agent/agent */
 
 static const char *arg_config = TBAGENT_CONF;
@@ -331,13 +333,42 @@ static void harden(void) {
         umask(0027);
 }
 
-static int run_agent(Loop *loop, Config *config, const char *config_error) {
+/* A stop, or a reload, that is asked for before the loop runs waits until it does: outputs would be left as they are. */
+static void hold_signals(void) {
+        sigset_t set;
+
+        sigemptyset(&set);
+        sigaddset(&set, SIGTERM);
+        sigaddset(&set, SIGINT);
+        sigaddset(&set, SIGHUP);
+        sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+/* What the daemon before this one has left. Outputs that nobody has driven for too long come before the configuration, the disk
+ * and everything else that may be what the daemons before this one have failed of. */
+static int take_over(Loop *loop, Keep **ret_keep, Exits **ret) {
+        ExitsParams p = { .loop = loop, .host_path = arg_host, .plugin_dirs = arg_plugin_dirs, .runtime_dir = arg_runtime_dir };
+        int r = keep_new(ret_keep);
+
+        if (r < 0)
+                return r;
+        p.keep = *ret_keep;
+        r = keep_adopt(*ret_keep);
+        if (r < 0)
+                log_warning("what systemd has kept of the process before cannot be taken over: %s", strerror(-r));
+        r = exits_new(ret, &p);
+        if (r == 0)
+                exits_set_overdue(*ret, OVERDUE_WITHIN);
+        return r;
+}
+
+static int run_agent(Loop *loop, Exits *exits, Config *config, const char *config_error) {
         _cleanup_(agent_freep) Agent *agent = NULL;
         Main m = { .loop = loop };
-        AgentParams p = { .loop = loop, .config_path = arg_config, .config_error = config_error, .host_path = arg_host,
-                          .plugin_dirs = arg_plugin_dirs, .runtime_dir = arg_runtime_dir, .state_dir = arg_state_dir,
-                          .device_tree = arg_device_tree, .reload = reload, .userdata = &m, .log_level = log_level(),
-                          .deaf_after = arg_deaf_after };
+        AgentParams p = { .loop = loop, .exits = exits, .config_path = arg_config, .config_error = config_error,
+                          .host_path = arg_host, .plugin_dirs = arg_plugin_dirs, .runtime_dir = arg_runtime_dir,
+                          .state_dir = arg_state_dir, .device_tree = arg_device_tree, .reload = reload, .userdata = &m,
+                          .log_level = log_level(), .deaf_after = arg_deaf_after };
         int r = agent_new(&agent, &p, config);
 
         m.agent = agent;
@@ -372,28 +403,38 @@ static int exit_state(void) {
         return path ? exit_state_run(&p) : EX_OSERR;
 }
 
-static int run(void) {
-        _cleanup_(loop_freep) Loop *loop = NULL;
+/* The configuration, the agent. */
+static int run_configured(Loop *loop, Exits *exits) {
         _cleanup_(freep) char *error = NULL;
         Config *config = NULL;
-        int r;
 
-        harden();
         if (file_mkdir(arg_state_dir, 0750) < 0)
                 log_warning("%s cannot be made: nothing will survive a reboot", arg_state_dir);
-        (void)!file_mkdir(arg_runtime_dir, 0750); /* what is missing is told by those who want to write there */
         if (load(&config, &error) < 0)
                 return EX_CONFIG;
         apply_level(config);
         if (!error)
                 keep_last_good(config);
+        return run_agent(loop, exits, config, error);
+}
+
+static int run(void) {
+        _cleanup_(loop_freep) Loop *loop = NULL;
+        _cleanup_(keep_freep) Keep *keep = NULL;
+        _cleanup_(exits_freep) Exits *exits = NULL;
+        int r;
+
+        harden();
+        hold_signals();
+        (void)!file_mkdir(arg_runtime_dir, 0750); /* what is missing is told by those who want to write there */
         r = loop_new(&loop);
+        if (r == 0)
+                r = take_over(loop, &keep, &exits);
         if (r < 0) {
-                log_error("no event loop: %s", strerror(-r));
-                config_free(config);
+                log_error("cannot start: %s", strerror(-r));
                 return EX_OSERR;
         }
-        return run_agent(loop, config, error);
+        return run_configured(loop, exits);
 }
 
 int main(int argc, char **argv) {

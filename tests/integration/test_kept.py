@@ -165,6 +165,41 @@ def daemons_fail(case):
     daemon.stop()
 
 
+def away_since(case, usec):
+    """In the record of io, when its process was last seen: CLOCK_BOOTTIME."""
+    path = os.path.join(case.folder, 'run', 'kept', 'io')
+    with open(path, 'rb') as f:
+        magic, line, settings = f.read().split(b'\n', 2)
+    after, _, plugin = line.split()
+    with open(path, 'wb') as f:
+        f.write(b'\n'.join((magic, b' '.join((after, b'%d' % usec, plugin)), settings)))
+
+
+def overdue(case):
+    """outputs that nobody has driven for too long are set by a daemon that can do nothing else, and before all else"""
+    manager, daemon = begin(case)
+    use(manager)
+    daemon.process.kill()
+    daemon.process.wait()
+    away_since(case, 1)
+    good = os.path.join(case.folder, 'state', 'last-good.conf')
+    text = open(daemon.conf, encoding='utf8').read()
+    write(daemon.conf, '{')
+    os.rename(good, good + '.aside')
+    failing = start(case, None, conf=daemon.conf, manager=manager)
+    case.equal(failing.wait(), 78, 'exit code')
+    case.equal((texts(manager, 'a', 'b'), manager.names()), (['off', 'off'], ['io.a', 'io.b']), 'outputs')
+    use(manager)
+    away_since(case, 1)
+    daemon = start(case, text, manager=manager)
+    daemon.wait_for_line(r'^io: running')
+    case.equal(texts(manager, 'a', 'b'), ['off', 'off'], 'outputs')
+    first = daemon.lines.index(daemon.wait_for_line(r'^io: b is off \(exit state\)'))
+    case.equal(daemon.matching(r'initial'), [], 'lines')
+    case.check(first < daemon.lines.index(daemon.wait_for_line(r'^io: running')), 'not before the instance')
+    daemon.stop()
+
+
 def back_meanwhile(case):
     """a host that comes back while another process is about to set its outputs: that one is ended, no output moves"""
     crash, linger = os.path.join(case.folder, 'crash'), os.path.join(case.folder, 'linger')
@@ -415,6 +450,6 @@ def lamps_only(case):
 
 
 if __name__ == '__main__':
-    tap.main([host_crashes, daemon_crashes, stops, close_leaves, close_hangs, not_back, daemons_fail, back_meanwhile, absent, neighbour_changes,
+    tap.main([host_crashes, daemon_crashes, stops, close_leaves, close_hangs, not_back, daemons_fail, overdue, back_meanwhile, absent, neighbour_changes,
               output_removed, misconfigured, instance_removed, other_plugin, changed_meanwhile, too_many, without_systemd, given_up,
               given_up_early, nothing_to_hold, connection, lamps_only], parallel=4)

@@ -40,12 +40,17 @@ void agent_world_new(AgentWorld *w, const char *config) {
         config_problems_free(problems, n);
         p.instance.loop = w->loop;
         p.instance.spool = w->spool;
+        assert_int_equal(keep_new(&w->keep), 0);
+        assert_int_equal(exits_new(&w->exits, &(ExitsParams){ .loop = w->loop, .keep = w->keep, .runtime_dir = w->root }), 0);
+        p.instance.exits = w->exits;
         assert_int_equal(instances_new(&w->instances, &p), 0);
         instances_set_config(w->instances, w->config);
 }
 
 void agent_world_done(AgentWorld *w) {
         instances_free(w->instances);
+        exits_free(w->exits);
+        keep_free(w->keep);
         config_free(w->config);
         spool_free(w->spool);
         loop_free(w->loop);

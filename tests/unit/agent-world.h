@@ -7,6 +7,8 @@
 typedef struct AgentWorld {
         Loop *loop;
         Spool *spool;
+        Keep *keep;
+        Exits *exits;
         Config *config;
         Instances *instances;
         char *root;
