@@ -36,7 +36,7 @@ typedef struct Exit {
         bool final;       /* none comes: all is forgotten afterwards */
         bool forget;      /* what is unclaimed is forgotten afterwards */
         bool done;        /* the host has done it */
-        bool busy;        /* but for what a process had claimed */
+        bool busy;        /* but for what a process has claimed since it began */
         bool killed;      /* the host is, for a process that came back */
         bool want;        /* and then another one is needed */
         bool again;       /* the host is gone, after_host() comes */
@@ -206,7 +206,8 @@ static void start_host(Exit *e) {
                                  .userdata = e};
         int r = record->plugin ? exit_host_new(&e->host, &params) : -ENODATA;
 
-        e->done = e->busy = e->killed = e->want = false;
+        e->done = e->killed = e->want = false;
+        e->busy = n_unclaimed(e) < n_kept(e);
         if (r == 0)
                 return;
         log_instance(LOG_ERR, e->instance, "its outputs stay as they are, since they cannot get their on_exit values: %s",
@@ -243,7 +244,7 @@ static void after_host(Exit *e) {
         e->host = exit_host_free(e->host);
         e->set |= e->done && !e->busy;
         give_waiting(e);
-        if (e->want) {
+        if (e->want && n_unclaimed(e) > 0) {
                 start_host(e);
                 return;
         }
@@ -254,9 +255,10 @@ static void after_host(Exit *e) {
                 forget_exit(e);
 }
 
+/* A host that is at it already sets them all, but for those that a process had claimed when it came to them. */
 static void set_outputs(Exit *e) {
         if (e->host || e->again)
-                e->want = e->killed;
+                e->want |= e->killed || e->busy;
         else
                 start_host(e);
 }
@@ -265,7 +267,7 @@ static void on_timer(void *userdata) {
         Exit *e = userdata;
 
         if (e->set || (e->running && n_unclaimed(e) == 0))
-                return; /* armed while a host was at it; late, but it has them all */
+                return; /* armed while a host was at it; late, but it has set them all */
         log_instance(LOG_WARNING, e->instance, "is not back after %g s: its outputs get their on_exit values",
                      (double)e->held.after / USEC_PER_SEC);
         set_outputs(e);
@@ -300,6 +302,7 @@ int exits_keep(Exits *all, const char *instance, const char *name, int fd) {
                 write_record(e, &e->held);
         r = keep_put(all->params.keep, instance, name, fd);
         e->set = false;
+        e->busy |= e->host != NULL; /* which cannot have set this one */
         if (n_kept(e) == 0)
                 adopt_next(e);
         return r;
