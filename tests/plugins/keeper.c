@@ -37,6 +37,7 @@ static const struct tbagent_option options[] = {
         { "absent", TBAGENT_STRING, 0, NULL, 0, 0, NULL, NULL, "While there is this file, there is no hardware.", NULL },
         { "leave", TBAGENT_BOOL, 0, "false", 0, 0, NULL, NULL, "close() leaves outputs as they are.", NULL },
         { "linger", TBAGENT_STRING, 0, NULL, 0, 0, NULL, NULL, "While there is this file, exit_state() makes it one byte and does not go on.", NULL },
+        { "linger_at", TBAGENT_STRING, 0, NULL, 0, 0, NULL, NULL, "Before this output; unset: before all.", NULL },
         { "hang", TBAGENT_BOOL, 0, "false", 0, 0, NULL, NULL, "close() does not return.", NULL },
         { 0 },
 };
@@ -136,16 +137,23 @@ static void keeper_close(struct tbagent_host *host, void *state) {
         }
 }
 
-static int keeper_exit_state(struct tbagent_host *host) {
-        read_outputs(host);
+static void linger(struct tbagent_host *host) {
         if (exists(host, "linger") && truncate(tbagent_string(host, tbagent_options(host), "linger", 0), 1) < 0)
                 abort();
         while (exists(host, "linger"))
                 nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+}
+
+static int keeper_exit_state(struct tbagent_host *host) {
+        const char *at = tbagent_string(host, tbagent_options(host), "linger_at", 0);
+
+        read_outputs(host);
         for (size_t i = 0; i < n_outputs; i++) {
                 Output *o = &outputs[i];
                 char line[200];
 
+                if (at ? !strcmp(at, o->key) : i == 0)
+                        linger(host);
                 o->fd = tbagent_fd_take(host, o->key);
                 snprintf(line, sizeof line, "%s is %s", o->key, o->fd == -EBUSY ? "driven by somebody" : "not kept");
                 if (o->fd >= 0)
