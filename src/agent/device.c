@@ -24,6 +24,7 @@
 
 #define SUBSCRIPTIONS_MAX 1024
 #define SYNC_TIMEOUT (15 * USEC_PER_SEC)
+#define READY_WITHIN (3 * USEC_PER_SEC) /* after the connection */
 #define PLUGIN_TIMEOUT_MAX (600 * USEC_PER_SEC)
 #define RETRY_WAIT (200 * USEC_PER_MSEC)
 #define LOG_INTERVAL (10 * USEC_PER_SEC)
@@ -38,7 +39,7 @@ struct Device {
         DeviceParams params;
         const Config *config;
         Server *server; /* NULL: none */
-        bool online, ready; /* ready: and what the server wants is known */
+        bool online, ready; /* ready: and what the server wants is known, or has not come in time */
         Attributes *attributes;
         MirrorFile *mirror;
         Methods *methods;
@@ -47,7 +48,7 @@ struct Device {
         Overrides *overrides;
         Subscription *subscriptions;
         size_t n_subscriptions;
-        LoopTimer *retry;
+        LoopTimer *retry, *ready_timer;
         char *rpc_path;
         BuiltinParams builtin;
 };
@@ -130,8 +131,14 @@ int device_claim(Device *d, const char *secret, usec_t duration, uint64_t token)
 static void tell_ready(Device *d) {
         if (!d->online || d->ready)
                 return;
+        loop_timer_disarm(d->ready_timer);
         d->ready = true;
         d->params.ready(d->params.userdata);
+}
+
+/* It does not answer, or something moves all the time: that it is there is news all the same. */
+static void on_ready_timer(void *userdata) {
+        tell_ready(userdata);
 }
 
 static void on_all(void *userdata, int error, const char *json, size_t size) {
@@ -139,7 +146,7 @@ static void on_all(void *userdata, int error, const char *json, size_t size) {
 
         attributes_answer(d->attributes, error, json, size);
         if (error < 0)
-                tell_ready(d); /* it does not answer that */
+                tell_ready(d); /* it cannot be asked */
 }
 
 static int ask_all(void *userdata) {
@@ -517,10 +524,13 @@ void device_online(Device *d) {
         published_online(d->published);
         if (attributes_are_synced(d->attributes))
                 tell_ready(d);
+        else if (!d->ready)
+                loop_timer_arm_in(d->ready_timer, READY_WITHIN, 10 * USEC_PER_MSEC);
 }
 
 void device_offline(Device *d) {
         d->online = d->ready = false;
+        loop_timer_disarm(d->ready_timer);
         attributes_offline(d->attributes);
         published_offline(d->published);
         rpc_offline(d->rpc);
@@ -587,6 +597,8 @@ static int make_parts(Device *d) {
                 r = mirror_file_new(&d->mirror, loop, d->params.store, d->attributes);
         if (r == 0)
                 r = loop_timer_new(&d->retry, loop, "subscriptions", on_retry, d);
+        if (r == 0)
+                r = loop_timer_new(&d->ready_timer, loop, "server is there", on_ready_timer, d);
         return r < 0 ? r : make_rpc(d);
 }
 
@@ -632,6 +644,7 @@ Device *device_free(Device *d) {
         forget_subscriptions(d, NULL);
         free(d->subscriptions);
         loop_timer_free(d->retry);
+        loop_timer_free(d->ready_timer);
         free(d->rpc_path);
         free(d);
         return NULL;

@@ -435,6 +435,30 @@ def connection(case):
     daemon.stop()
 
 
+def connection_without_attributes(case):
+    """a server that answers no attribute request is told as there all the same, three seconds after the connection"""
+    server, url, token = standin(case)
+    server.control('faults', {'attribute_answers': 'silent'})
+    daemon = start(case, config(instance(), url, token))
+    for _ in range(2):
+        mark = daemon.mark()
+        began = when(daemon, r'^connected to ', mark)
+        took = when(daemon, r'^io: the server is there', mark) - began
+        case.note('told after %.2f s', took)
+        case.check(took > 2.8, 'not when the attributes are there')
+        if SLOW == 1:
+            case.check(took < 5, 'too late')
+        server.control('drop', {'how': 'close', 'device': 'd'})
+        daemon.wait_for_line(r'^io: the server is gone', after=mark)
+    mark = daemon.mark()
+    server.control('faults', {'attribute_answers': None})
+    took = when(daemon, r'^io: the server is there', mark) - when(daemon, r'^connected to ', mark)
+    case.note('with an answer after %.2f s', took)
+    if SLOW == 1:
+        case.check(took < 2.8, 'waits without a reason')
+    daemon.stop()
+
+
 def lamps_only(case):
     """a method with a condition is offered for the channels that fulfil it"""
     server, url, token = standin(case)
@@ -452,4 +476,4 @@ def lamps_only(case):
 if __name__ == '__main__':
     tap.main([host_crashes, daemon_crashes, stops, close_leaves, close_hangs, not_back, daemons_fail, overdue, back_meanwhile, absent, neighbour_changes,
               output_removed, misconfigured, instance_removed, other_plugin, changed_meanwhile, too_many, without_systemd, given_up,
-              given_up_early, nothing_to_hold, connection, lamps_only], parallel=4)
+              given_up_early, nothing_to_hold, connection, connection_without_attributes, lamps_only], parallel=4)
