@@ -22,23 +22,35 @@ struct Job {
         bool answered, restart;
 };
 
-/* The job of our unit; there is at most one. */
-static bool has_restart(const Job *j, sd_bus_message *m) {
-        const char *unit, *type;
-        bool restart = false;
+static void say_unknown(const char *why) {
+        log_warning("whether systemd starts this again cannot be found out (%s): outputs get their on_exit values, as for a stop",
+                    why);
+}
 
-        if (sd_bus_message_enter_container(m, 'a', "(usssoo)") <= 0)
-                return false;
-        while (sd_bus_message_read(m, "(usssoo)", NULL, &unit, &type, NULL, NULL, NULL) > 0)
+/* The job of our unit; there is at most one. */
+static int has_restart(const Job *j, sd_bus_message *m) {
+        const char *unit, *type;
+        int restart = 0, r = sd_bus_message_enter_container(m, 'a', "(usssoo)");
+
+        if (r <= 0)
+                return r < 0 ? r : -EBADMSG;
+        while ((r = sd_bus_message_read(m, "(usssoo)", NULL, &unit, &type, NULL, NULL, NULL)) > 0)
                 restart |= streq(unit, j->unit) && (streq(type, "restart") || streq(type, "try-restart"));
-        return restart;
+        return r < 0 ? r : restart;
 }
 
 static int on_jobs(sd_bus_message *m, void *userdata, sd_bus_error *error _unused_) {
         Job *j = userdata;
 
+        const sd_bus_error *e = sd_bus_message_get_error(m);
+        int r = 0;
+
         j->answered = true;
-        j->restart = !sd_bus_message_is_method_error(m, NULL) && has_restart(j, m);
+        if (!e)
+                r = has_restart(j, m);
+        if (e || r < 0)
+                say_unknown(!e ? "its answer is no list of jobs" : e->message ? e->message : e->name);
+        j->restart = r > 0;
         loop_timer_arm_in(j->timer, 0, 0);
         return 0;
 }
@@ -57,13 +69,13 @@ static void on_timer(void *userdata) {
         Job *j = userdata;
 
         if (j->bus && !j->answered)
-                log_warning("systemd has not said whether it starts this again: outputs get their on_exit values, as for a stop");
+                say_unknown("no answer in time");
         j->bus = sd_bus_close_unref(j->bus);
         j->params.answer(j->params.userdata, j->restart);
 }
 
-/* The last part of a line "0::/system.slice/tbagent.service". sd_pid_get_unit() looks at process 1, too, which the unit's
- * ProtectProc= hides. */
+/* 1: the last part of a line "0::/system.slice/tbagent.service"; 0: there is no service. sd_pid_get_unit() looks at process 1,
+ * too, which the unit's ProtectProc= hides. */
 static int own_unit(char **ret) {
         _cleanup_(freep) char *text = NULL;
         char *rest = NULL;
@@ -71,7 +83,7 @@ static int own_unit(char **ret) {
         int r;
 
         if (!getenv("NOTIFY_SOCKET"))
-                return -ENODATA; /* outside a service there is nobody to ask */
+                return 0; /* outside a service there is nobody to ask */
         r = file_read("/proc/self/cgroup", CGROUP_SIZE_MAX, &text, &size);
         if (r < 0)
                 return r;
@@ -79,14 +91,30 @@ static int own_unit(char **ret) {
                 const char *slash = strrchr(line, '/'), *dot = slash ? strrchr(slash, '.') : NULL;
 
                 if (dot && streq(dot, ".service") && (*ret = strdup(slash + 1)))
-                        return 0;
+                        return 1;
         }
         return -ENODATA;
 }
 
+/* Whether an answer is to be waited for. */
+static bool begin(Job *j, const char *unit) {
+        int r = 1;
+
+        if (!unit)
+                r = own_unit(&j->unit);
+        else if (!(j->unit = strdup(unit)))
+                r = -ENOMEM;
+        if (r == 0)
+                return false;
+        if (r > 0)
+                r = ask(j);
+        if (r < 0)
+                say_unknown(r == -ENODATA ? "/proc/self/cgroup names no service" : strerror(-r));
+        return r >= 0;
+}
+
 int job_new(Job **ret, const JobParams *params) {
         _cleanup_(job_freep) Job *j = calloc(1, sizeof(*j));
-        bool asked = false;
         int r;
 
         if (!j)
@@ -95,9 +123,7 @@ int job_new(Job **ret, const JobParams *params) {
         r = loop_timer_new(&j->timer, params->loop, "systemd's jobs", on_timer, j);
         if (r < 0)
                 return r;
-        if (params->unit ? (j->unit = strdup(params->unit)) != NULL : own_unit(&j->unit) >= 0)
-                asked = ask(j) >= 0;
-        loop_timer_arm_in(j->timer, asked ? params->within : 0, 0);
+        loop_timer_arm_in(j->timer, begin(j, params->unit) ? params->within : 0, 0);
         *ret = TAKE_PTR(j);
         return 0;
 }

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "agent/job.h"
+#include "base/log.h"
 #include "tree.h"
 
 #define SOON (300 * USEC_PER_MSEC)
@@ -27,6 +28,7 @@ typedef struct World {
         enum { LISTS, FAILS, SILENT, NONSENSE } says;
         unsigned asked, answered;
         bool restart;
+        char said[400]; /* in the log, the last line */
 } World;
 
 static int reply_jobs(sd_bus_message *m, const char *type) {
@@ -90,12 +92,27 @@ static void start_daemon(World *w) {
         assert_true(sd_bus_attach_event(w->service, loop_sd_event(w->loop), 0) >= 0);
 }
 
+static void on_line(void *userdata, int level, const char *line) {
+        World *w = userdata;
+
+        if (level == LOG_WARNING)
+                snprintf(w->said, sizeof(w->said), "%s", line);
+}
+
+/* Why it could not be found out. */
+static void expect_said(World *w, const char *why) {
+        if (why ? !strstr(w->said, why) : w->said[0])
+                fail_msg("\"%s\" is not for \"%s\"", w->said, why ? why : "nothing");
+        w->said[0] = '\0';
+}
+
 static int setup(void **state) {
         World *w = calloc(1, sizeof(*w));
 
         assert_non_null(w);
         w->root = tree_new();
         assert_int_equal(loop_new(&w->loop), 0);
+        log_tap(on_line, w);
         *state = w;
         return 0;
 }
@@ -109,6 +126,7 @@ static int setup_bus(void **state) {
 static int teardown(void **state) {
         World *w = *state;
 
+        log_tap(NULL, NULL);
         job_free(w->job);
         sd_bus_close_unref(w->service);
         if (w->daemon > 0) {
@@ -162,6 +180,7 @@ static void a_restart_is_one(void **state) {
         w->type = "restart";
         assert_false(ask(w, "another.service", LONG, &took));
         assert_int_equal(w->asked, 7);
+        expect_said(w, NULL);
 }
 
 static void no_answer_is_no_restart(void **state) {
@@ -172,9 +191,13 @@ static void no_answer_is_no_restart(void **state) {
         w->says = SILENT;
         assert_false(ask(w, "tbagent.service", SOON, &took));
         assert_true(took >= SOON);
-        for (w->says = FAILS; w->says <= NONSENSE; w->says++)
-                if (w->says != SILENT)
-                        assert_false(ask(w, "tbagent.service", LONG, &took));
+        expect_said(w, "cannot be found out (no answer in time)");
+        w->says = FAILS;
+        assert_false(ask(w, "tbagent.service", LONG, &took));
+        expect_said(w, "cannot be found out (no)");
+        w->says = NONSENSE;
+        assert_false(ask(w, "tbagent.service", LONG, &took));
+        expect_said(w, "cannot be found out (its answer is no list of jobs)");
         assert_int_equal(w->asked, 3);
 }
 
@@ -185,9 +208,11 @@ static void without_a_bus_nobody_waits(void **state) {
         setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent", 1);
         assert_false(ask(w, "tbagent.service", LONG, &took));
         assert_true(took < LONG);
+        expect_said(w, "cannot be found out (No such file or directory)");
         unsetenv("NOTIFY_SOCKET");
         assert_false(ask(w, NULL, LONG, &took)); /* no service: not even that is tried */
         assert_true(took < LONG);
+        expect_said(w, NULL);
 }
 
 int main(void) {
