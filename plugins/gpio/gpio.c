@@ -241,12 +241,25 @@ static void gpio_free(Gpio *g) {
         free(g);
 }
 
+/* How long the others take, or what they do to this process, is not to have the daemon think that nobody drives these. */
+static void take_outputs(Gpio *g) {
+        for (size_t i = 0; i < g->n_lines; i++)
+                if (g->lines[i].o.output && line_take(&g->lines[i]) == 0)
+                        (void)begin_line(&g->lines[i]);
+}
+
+static void close_lines(Gpio *g) {
+        for (size_t i = 0; i < g->n_lines; i++)
+                line_close(&g->lines[i]);
+}
+
 /* 0: at least one is there, or there is none to be. */
 static int open_lines(Gpio *g) {
         int first = 0;
 
+        take_outputs(g);
         for (size_t i = 0; i < g->n_lines; i++) {
-                int r = open_one(&g->lines[i]);
+                int r = g->lines[i].fd >= 0 ? 0 : open_one(&g->lines[i]);
 
                 first = first == 0 ? r : first;
         }
@@ -274,6 +287,7 @@ static int gpio_open(struct tbagent_host *host, void **ret_state) {
         if (r == 0)
                 r = tbagent_watch_fd(host, g->timer_fd, EPOLLIN, on_timer);
         if (r < 0) {
+                close_lines(g);
                 gpio_free(g);
                 return r;
         }
@@ -373,8 +387,8 @@ static void gpio_close(struct tbagent_host *host, void *state) {
                         output_exit(&g->lines[i]);
                 if (final && g->lines[i].fd >= 0)
                         line_forget(&g->lines[i]);
-                line_close(&g->lines[i]);
         }
+        close_lines(g);
         tbagent_unwatch_fd(host, g->timer_fd);
         gpio_free(g);
 }

@@ -179,14 +179,16 @@ int line_find(Line *l) {
         return r;
 }
 
-int line_open(Line *l) {
+int line_take(Line *l) {
         int r = line_find(l);
 
-        if (r < 0)
-                return r;
-        if (is_kept(l) && take(l) == 0)
-                return 0;
-        return request(l);
+        return r < 0 ? r : is_kept(l) ? take(l) : 1;
+}
+
+int line_open(Line *l) {
+        int r = line_take(l);
+
+        return r > 0 ? request(l) : r;
 }
 
 /* ---- */

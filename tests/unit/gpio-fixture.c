@@ -44,9 +44,11 @@ static int fd_keep(struct tbagent_host *host, const char *name, int fd) {
 }
 
 static int fd_take(struct tbagent_host *host, const char *name) {
+        size_t used = strlen(world->taken);
         int i = find_kept(name);
 
         (void)host;
+        snprintf(world->taken + used, sizeof(world->taken) - used, "%s ", name);
         return i < 0 ? -ENOENT : world->claimed ? -EBUSY : dup(world->kept[i].fd);
 }
 
@@ -141,6 +143,10 @@ static int request_attributes(struct tbagent_host *host, const char *client, con
         return 0;
 }
 
+static int watch_fd(struct tbagent_host *host, int fd, uint32_t events, tbagent_fd_fn fn) {
+        return world->watch_error ? world->watch_error : world->harness_watch_fd(host, fd, events, fn);
+}
+
 static void row_end(struct tbagent_host *host, uint32_t flags) {
         world->n_immediate += flags == TBAGENT_IMMEDIATE;
         world->harness_row_end(host, flags);
@@ -154,6 +160,8 @@ static Harness *make(Fixture *f) {
 
         f->harness_row_end = s->row_end;
         s->row_end = row_end;
+        f->harness_watch_fd = s->watch_fd;
+        s->watch_fd = watch_fd;
         s->fd_keep = fd_keep;
         s->fd_take = fd_take;
         s->fd_forget = fd_forget;

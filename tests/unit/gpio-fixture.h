@@ -18,9 +18,12 @@ typedef struct Fixture {
         unsigned puts;
         bool online, final;
         bool claimed;        /* another process drives what is kept */
+        char taken[400];     /* what was asked for of it, in order: "gpiochip0-27 " */
+        int watch_error;     /* of what is watched from now on; 0: none */
         int64_t now;         /* as fixture_time() has set it */
         unsigned n_immediate; /* rows that do not wait */
         void (*harness_row_end)(struct tbagent_host *, uint32_t);
+        int (*harness_watch_fd)(struct tbagent_host *, int, uint32_t, tbagent_fd_fn);
         char problems[4000], published[4000], asked[400], reply[4000], code[100], subscribed[400];
         unsigned n_published, n_asked, n_replies, lost;
         tbagent_answer_fn answer;

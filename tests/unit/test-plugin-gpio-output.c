@@ -267,6 +267,34 @@ static void nothing_moves_when_processes_come_and_go(void **state) {
         expect_reply(f, "get", NULL, "false");
 }
 
+/* Whoever waits for another line does not keep the daemon waiting for an output. */
+static void kept_outputs_come_first(void **state) {
+        Fixture *f = *state;
+
+        fixture_unset(f);
+        fixture_set(f, "door.line", "GPIO17");
+        fixture_set(f, "new.line", "GPIO22");
+        fixture_set(f, "new.direction", "out");
+        fixture_set(f, "pump.line", NAME);
+        fixture_set(f, "pump.direction", "out");
+        f->lines->set_used(PI, 22, "somebody");
+        start(f);
+        expect_reply(f, "set", "true", "true");
+        fixture_crash(f);
+        (void)moves(f);
+        f->taken[0] = '\0';
+        f->watch_error = -ENOSPC; /* inputs fail, and all of it does */
+        assert_int_equal(fixture_start(f), -ENOSPC);
+        assert_non_null(strstr(f->taken, "gpiochip0-27 gpiochip0-17 "));
+        assert_true(high(f) && fixture_keeps(f, "gpiochip0-27"));
+        f->watch_error = 0;
+        start(f);
+        expect_reply(f, "get", NULL, "true");
+        assert_int_equal(moves(f), 0);
+        fixture_end(f);
+        assert_false(f->lines->is_held(PI, PUMP)); /* nor has the start that failed left anything open */
+}
+
 static void the_end_gives_on_exit(void **state) {
         static const struct {
                 const char *on_exit, *active_low;
@@ -363,6 +391,7 @@ int main(void) {
                 TEST(an_attribute_says_what_it_is_to_be),
                 TEST(without_a_server),
                 TEST(nothing_moves_when_processes_come_and_go),
+                TEST(kept_outputs_come_first),
                 TEST(the_end_gives_on_exit),
                 TEST(another_process_gives_on_exit),
                 TEST(on_exit_without_what_was_kept),
