@@ -51,6 +51,7 @@ typedef struct Line {
         int fd;             /* the request; -1: the line is missing */
         bool taken;         /* the request is older than this process */
         char why[WHY_SIZE]; /* it is missing */
+        bool keep_told;     /* that it cannot be kept */
         bool begun;         /* what is remembered of it is of this process */
 
         /* input */

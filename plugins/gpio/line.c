@@ -108,6 +108,16 @@ static int request_as_is(Line *l, const char *consumer, RequestConfig *config) {
         return fd;
 }
 
+static void keep(Line *l) {
+        int r = tbagent_fd_keep(l->gpio->host, l->kept, l->fd);
+
+        if (r >= 0 || l->keep_told)
+                return;
+        l->keep_told = true;
+        gpio_say(l->gpio, TBAGENT_WARNING, "%s: its line cannot be kept (%s): a crash lets go of it%s", l->key,
+                 strerrordesc_np(-r), l->o.output ? ", and on_exit is not for sure" : ", and its edges are lost meanwhile");
+}
+
 static int request(Line *l) {
         RequestConfig config;
         char consumer[CHIP_NAME_SIZE];
@@ -129,7 +139,7 @@ static int request(Line *l) {
         }
         l->level = config.value;
         if (is_kept(l))
-                tbagent_fd_keep(l->gpio->host, l->kept, l->fd);
+                keep(l);
         return 0;
 }
 

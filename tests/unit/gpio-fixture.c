@@ -36,6 +36,8 @@ static int fd_forget(struct tbagent_host *host, const char *name) {
 }
 
 static int fd_keep(struct tbagent_host *host, const char *name, int fd) {
+        if (world->keep_error)
+                return world->keep_error;
         fd_forget(host, name);
         assert_true(world->n_kept < 64);
         snprintf(world->kept[world->n_kept].name, 64, "%s", name);

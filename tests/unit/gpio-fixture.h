@@ -19,7 +19,7 @@ typedef struct Fixture {
         bool online, final;
         bool claimed;        /* another process drives what is kept */
         char taken[400];     /* what was asked for of it, in order: "gpiochip0-27 " */
-        int watch_error;     /* of what is watched from now on; 0: none */
+        int watch_error, keep_error; /* of what is watched, or kept, from now on; 0: none */
         int64_t now;         /* as fixture_time() has set it */
         unsigned n_immediate; /* rows that do not wait */
         void (*harness_row_end)(struct tbagent_host *, uint32_t);

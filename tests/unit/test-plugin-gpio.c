@@ -192,6 +192,32 @@ static void edges_wait_while_there_is_no_process(void **state) {
         assert_int_equal(f->n_kept, 0);
 }
 
+static void what_cannot_be_kept_is_told_once(void **state) {
+        static const char *const names[] = {"LAMP", NULL};
+        Fixture *f = *state;
+
+        f->keep_error = -ENOBUFS;
+        f->lines->add_chip(OTHER, "usb", names);
+        fixture_time(f, SECOND);
+        fixture_set(f, "lamp.line", "LAMP");
+        fixture_set(f, "lamp.direction", "out");
+        fixture_set(f, "plain.line", "GPIO4");
+        fixture_set(f, "plain.edge", "none"); /* nothing would be lost with it */
+        door(f);
+        f->lines->remove_chip(OTHER);
+        assert_int_equal(harness_sample(f->h), 0);
+        f->lines->add_chip(OTHER, "usb", names);
+        for (int64_t now = 2 * SECOND; !f->lines->is_held(OTHER, 0); now += SECOND) {
+                assert_true(now < 30 * SECOND);
+                fixture_time(f, now);
+                fixture_turn(f);
+        }
+        assert_int_equal(harness_logged(f->h, TBAGENT_WARNING, "lamp: its line cannot be kept (No buffer space available): a crash"
+                                        " lets go of it, and on_exit is not for sure"), 1);
+        assert_int_equal(harness_logged(f->h, TBAGENT_WARNING, "door: its line cannot be kept"), 1);
+        assert_int_equal(harness_logged(f->h, TBAGENT_WARNING, "cannot be kept"), 2);
+}
+
 /* ---- lines that are not there */
 
 static void absent_hardware_says_why(void **state) {
@@ -294,6 +320,7 @@ int main(void) {
                 TEST(lost_edges_are_told_exactly),
                 TEST(no_edges_where_none_are_wanted),
                 TEST(edges_wait_while_there_is_no_process),
+                TEST(what_cannot_be_kept_is_told_once),
                 TEST(absent_hardware_says_why),
                 TEST(one_missing_line_costs_the_others_nothing),
                 TEST(a_chip_that_goes_is_waited_for),
