@@ -2,7 +2,7 @@
 /*
  * An edge becomes a row of its own with the kernel's time, which is CLOCK_MONOTONIC; what CLOCK_BOOTTIME is ahead of it, the
  * time that the machine has slept, is asked once for each wake-up. A wake-up reads what waits, at most what the kernel's buffer
- * holds, so that a line that never rests does not starve the others.
+ * holds, so that a line that never rests, input or counter, does not starve the others.
  *
  * The kernel drops the oldest edges when its buffer is full, and their numbers are missing then: a counter counts them all the
  * same (counter.c), of another input they are told as lost, so many and no more.

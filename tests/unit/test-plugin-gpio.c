@@ -159,6 +159,34 @@ static void lost_edges_are_told_exactly(void **state) {
         expect_level(f, "door", 0); /* the last one is never among them */
 }
 
+/* Lines that never rest, one of each kind, and what is due beside them. */
+static void a_flood_leaves_time_for_others(void **state) {
+        Fixture *f = *state;
+
+        f->online = true;
+        fixture_set(f, "meter.line", "GPIO23");
+        fixture_set(f, "meter.mode", "counter");
+        fixture_set(f, "quiet.line", "GPIO4");
+        door(f);
+        fixture_answer(f, 0, "{\"client\":{}}");
+        f->lines->set_flood(PI, DOOR, true);
+        f->lines->set_flood(PI, 23, true);
+        f->lines->set_level(PI, DOOR, true);
+        f->lines->set_level(PI, 23, true);
+        for (int i = 0; i < 10; i++)
+                fixture_turn(f);
+        f->lines->set_level(PI, 4, true);
+        harness_clear(f->h);
+        fixture_turn(f);
+        expect_level(f, "quiet", 1);
+        assert_in_range(harness_count(f->h, "door"), 1, 1024);
+        assert_int_equal(harness_sample(f->h), 0); /* neither does that wait for their end */
+        assert_non_null(harness_last(f->h, "meter"));
+        assert_in_range(harness_last(f->h, "meter")->i, 11, 12 * 1024);
+        fixture_stop(f);
+        assert_int_equal(f->lost, 0);
+}
+
 static void no_edges_where_none_are_wanted(void **state) {
         Fixture *f = *state;
 
@@ -318,6 +346,7 @@ int main(void) {
                 TEST(options_reach_the_kernel),
                 TEST(an_edge_is_a_row_with_the_kernels_time),
                 TEST(lost_edges_are_told_exactly),
+                TEST(a_flood_leaves_time_for_others),
                 TEST(no_edges_where_none_are_wanted),
                 TEST(edges_wait_while_there_is_no_process),
                 TEST(what_cannot_be_kept_is_told_once),

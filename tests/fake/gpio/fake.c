@@ -19,7 +19,7 @@
 
 typedef struct FakeLine {
         char name[CHIP_NAME_SIZE], user[CHIP_NAME_SIZE]; /* user: somebody else */
-        bool used, high;
+        bool used, high, flood;
         unsigned moves;
         int get_error;
         /* of its request */
@@ -214,6 +214,8 @@ ssize_t request_edges(int fd, Edge *ret, size_t n) {
         if (l->n_fifo == 0)
                 while (read(fd, &byte, 1) > 0)
                         ;
+        for (size_t i = 0; l->flood && i < n; i++)
+                add_edge(l, l->seqno % 2 == 0);
         return (ssize_t)n;
 }
 
@@ -402,5 +404,10 @@ static void fail_get(unsigned number, unsigned offset, int error) {
         line_of(number, offset)->get_error = error;
 }
 
+static void set_flood(unsigned number, unsigned offset, bool on) {
+        line_of(number, offset)->flood = on;
+}
+
 EXPORT const FakeLines fake_lines = {reset,   add_chip, remove_chip, deny_chip, set_used,  set_level, level,   is_output,
-                                     is_held, moves,    consumer_of, requests,  config_of, now,       set_now, fail_get};
+                                     is_held, moves,    consumer_of, requests,  config_of, now,       set_now, fail_get,
+                                     set_flood};

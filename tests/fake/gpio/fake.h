@@ -26,6 +26,8 @@ typedef struct FakeLines {
         int64_t (*now)(void); /* CLOCK_MONOTONIC of the next edges; 0: the real one */
         void (*set_now)(int64_t monotonic_ns);
         void (*fail_get)(unsigned number, unsigned offset, int error); /* 0: not any more */
+        /* Of an input with edges: as many as are read of it come anew, for ever. */
+        void (*set_flood)(unsigned number, unsigned offset, bool on);
 } FakeLines;
 
 enum { FAKE_PULL_UP = 1, FAKE_PULL_DOWN = 2, FAKE_NO_BIAS = 4, FAKE_OPEN_DRAIN = 8, FAKE_RISING = 16, FAKE_FALLING = 32, FAKE_LOW = 64 };
