@@ -25,7 +25,7 @@ const struct tbagent_method gpio_methods[] = {
         {"getValue", NULL, "As get, for ThingsBoard's switches.", TBAGENT_METHOD_CHANNEL, OUT},
         {"setState", "as set", "As set, for ThingsBoard's switches.", TBAGENT_METHOD_CHANNEL, OUT},
         {"getState", NULL, "As get, for ThingsBoard's switches.", TBAGENT_METHOD_CHANNEL, OUT},
-        {"checkStatus", NULL, "true: lines can be read.", 0, NULL},
+        {"checkStatus", NULL, "true: lines can be read; false: none of them can.", 0, NULL},
         {"getGpioStatus", NULL, "The lines on the 40-pin header: {\"11\":true}.", 0, NULL},
         {"setGpioStatus", "{\"pin\":11,\"enabled\":true}", "Sets the output on this pin of the header, answers as getGpioStatus.",
          0, NULL},
@@ -127,6 +127,14 @@ static int reply_pins(const Request *q) {
         return tbagent_reply(q->gpio->host, q->id, text);
 }
 
+/* A line whose chip has gone a moment ago looks as if it were there until it is asked. */
+static bool can_read(const Gpio *g) {
+        for (size_t i = 0; i < g->n_lines; i++)
+                if (g->lines[i].fd >= 0 && request_get(g->lines[i].fd) >= 0)
+                        return true;
+        return false;
+}
+
 static int set_pin(const Request *q) {
         Line *found = NULL;
         unsigned pin;
@@ -169,6 +177,6 @@ int gpio_rpc(struct tbagent_host *host, void *state, uint64_t id, const char *ch
         if (!channel && strcmp(method, "getGpioStatus") == 0)
                 return reply_pins(&q);
         if (!channel && strcmp(method, "checkStatus") == 0)
-                return tbagent_reply(host, id, "true");
+                return tbagent_reply(host, id, can_read(q.gpio) ? "true" : "false");
         return refuse(&q, "unknown_method", "there is no such method, or no such line");
 }

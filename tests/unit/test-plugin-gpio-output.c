@@ -141,6 +141,30 @@ static void widgets_use_pins(void **state) {
         assert_string_equal(fixture_rpc(f, NULL, "checkStatus", NULL), "true");
 }
 
+static void status_is_that_of_the_lines(void **state) {
+        static const char *const names[] = {"RELAY", NULL};
+        Fixture *f = *state;
+
+        fixture_unset(f);
+        start(f);
+        assert_string_equal(fixture_rpc(f, NULL, "checkStatus", NULL), "false"); /* it has none */
+        fixture_stop(f);
+        f->lines->add_chip(OTHER, "usb", names);
+        fixture_set(f, "relay.line", "RELAY");
+        start(f);
+        assert_string_equal(fixture_rpc(f, NULL, "checkStatus", NULL), "true");
+        f->lines->remove_chip(OTHER);
+        assert_string_equal(fixture_rpc(f, NULL, "checkStatus", NULL), "false"); /* nobody has told it yet */
+        (void)harness_sample(f->h);
+        assert_string_equal(fixture_rpc(f, NULL, "checkStatus", NULL), "false");
+        fixture_stop(f);
+        f->lines->add_chip(OTHER, "usb", names);
+        fixture_set(f, "pump.line", NAME);
+        start(f);
+        f->lines->remove_chip(OTHER); /* the other one is there */
+        assert_string_equal(fixture_rpc(f, NULL, "checkStatus", NULL), "true");
+}
+
 static void a_pulse_ends(void **state) {
         Fixture *f = *state;
 
@@ -386,6 +410,7 @@ int main(void) {
                 TEST(last_outlives_the_machine),
                 TEST(methods_move_it),
                 TEST(widgets_use_pins),
+                TEST(status_is_that_of_the_lines),
                 TEST(a_pulse_ends),
                 TEST(pwm),
                 TEST(an_attribute_says_what_it_is_to_be),
