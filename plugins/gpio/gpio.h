@@ -142,6 +142,8 @@ void total_ask(Gpio *g);
 void total_remember(const Line *l, Remembered *m);
 
 /* output.c */
+/* The duty for initial = "last". */
+double output_last(const Remembered *m);
 void output_begin(Line *l);
 /* 0 or 100 percent, or between where it is PWM; told upstream at once. */
 int output_set(Line *l, double duty);

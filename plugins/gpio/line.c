@@ -78,7 +78,7 @@ static bool initial_level(const Line *l, const Remembered *m) {
         case PRESET_ON:
                 return true;
         case PRESET_LAST:
-                return m && m->driven && m->duty > 0;
+                return m && output_last(m) > 0;
         case PRESET_AS_IS:
                 break;
         }

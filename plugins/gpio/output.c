@@ -49,6 +49,11 @@ static void begin_taken(Line *l, const Remembered *m, int64_t now_ns) {
                 l->pulse_end_ns = m->pulse_end_ns > now_ns ? m->pulse_end_ns : now_ns;
 }
 
+/* As it was set last. A pulse ends, whatever comes between: behind it is off. */
+double output_last(const Remembered *m) {
+        return m->driven && m->pulse_end_ns == 0 ? m->duty : 0;
+}
+
 void output_begin(Line *l) {
         struct tbagent_host *host = l->gpio->host;
         const Remembered *m = memory_find(l->gpio->memory, l->gpio->n_memory, memory_id(l->channel));
@@ -60,8 +65,8 @@ void output_begin(Line *l) {
                 begin_taken(l, m, now);
         else if (l->has_attribute) /* the line was lost and is back */
                 l->duty = l->attribute;
-        else if (l->o.mode == MODE_PWM && l->o.initial == PRESET_LAST && m && m->driven)
-                l->duty = m->duty;
+        else if (l->o.mode == MODE_PWM && l->o.initial == PRESET_LAST && m)
+                l->duty = output_last(m);
         else
                 l->duty = l->level ? 100 : 0;
         if (l->o.mode == MODE_PWM || (l->duty > 0) != l->level)
