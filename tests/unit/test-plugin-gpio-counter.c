@@ -173,6 +173,39 @@ static void a_boot_goes_on_from_the_larger(void **state) {
         }
 }
 
+/* Power cuts at any time: the card has what it had some time before, the server what it was told. What was told never goes back. */
+static void no_total_that_was_told_goes_back(void **state) {
+        Fixture *f = *state;
+        char server[4100] = "{\"client\":{}}", old[4096];
+        double told = 0, now;
+        size_t old_size = 0;
+
+        srand(2);
+        f->online = true;
+        for (int i = 0; i < 60; i++) {
+                start(f);
+                pulses(f, (unsigned)rand() % 20);
+                fixture_answer(f, 0, server);
+                for (int n = rand() % 4; n >= 0; n--) {
+                        now = total(f);
+                        if (now < told)
+                                fail_msg("%g after %g", now, told);
+                        told = now;
+                        snprintf(server, sizeof(server), "{\"client\":%s}", f->published);
+                        if (rand() % 3 == 0) { /* it comes to the card */
+                                memcpy(old, f->state, f->state_size);
+                                old_size = f->state_size;
+                        }
+                        pulses(f, (unsigned)rand() % 2000);
+                }
+                fixture_crash(f);
+                memcpy(f->state, old, old_size);
+                f->state_size = old_size;
+                fixture_reboot(f);
+        }
+        assert_true(told > 1000);
+}
+
 static void an_empty_state_directory_takes_the_servers(void **state) {
         Fixture *f = *state;
 
@@ -265,6 +298,7 @@ int main(void) {
                 TEST(an_answer_that_fails_is_asked_for_again),
                 TEST(a_crash_loses_none),
                 TEST(a_boot_goes_on_from_the_larger),
+                TEST(no_total_that_was_told_goes_back),
                 TEST(an_empty_state_directory_takes_the_servers),
                 TEST(counted_before_it_is_known),
                 TEST(units_and_a_total_of_before),

@@ -101,6 +101,50 @@ static void last_outlives_the_machine(void **state) {
         assert_true(high(f));
 }
 
+/* A pulse that the end of the machine has cut short is no wish of anybody either. */
+static void last_is_no_pulse(void **state) {
+        static const char *const modes[] = {"state", "pwm"};
+        Fixture *f = *state;
+
+        fixture_time(f, SECOND);
+        fixture_set(f, "pump.initial", "last");
+        for (size_t i = 0; i < 2; i++) {
+                fixture_set(f, "pump.mode", modes[i]);
+                start(f);
+                assert_non_null(fixture_rpc(f, "pump", "pulse", "\"1h\""));
+                assert_true(high(f));
+                if (i == 0)
+                        fixture_end(f);
+                else
+                        fixture_crash(f);
+                fixture_reboot(f);
+                start(f);
+                assert_false(high(f));
+                assert_non_null(fixture_rpc(f, "pump", "set", "1"));
+                fixture_end(f);
+                f->state_size = 0;
+        }
+}
+
+static void last_of_pwm_is_its_duty(void **state) {
+        Fixture *f = *state;
+
+        fixture_set(f, "pump.initial", "last");
+        fixture_set(f, "pump.mode", "pwm");
+        start(f);
+        expect_reply(f, "get", NULL, "0"); /* there was none */
+        expect_reply(f, "set", "12.5", "12.5");
+        fixture_end(f);
+        assert_false(high(f));
+        fixture_reboot(f);
+        start(f);
+        expect_reply(f, "get", NULL, "12.5");
+        fixture_end(f);
+        fixture_set(f, "pump.initial", "off");
+        start(f);
+        expect_reply(f, "get", NULL, "0");
+}
+
 /* ---- methods */
 
 static void methods_move_it(void **state) {
@@ -189,6 +233,47 @@ static void a_pulse_ends(void **state) {
         assert_false(high(f));
 }
 
+/* Whatever is due by then. (For the real timer all of these times are long past, so it runs for those that are not due, too.) */
+static void pass_to(Fixture *f, int64_t now_ns) {
+        fixture_time(f, now_ns);
+        (void)harness_turn(f->h, 0);
+}
+
+static void a_pulse_is_overtaken(void **state) {
+        static const struct {
+                const char *method, *params;
+                bool expected;
+        } then[] = {{"set", "true", true}, {"set", "false", false}, {"toggle", NULL, false}, {"setState", "true", true}};
+        Fixture *f = *state;
+        int64_t now = SECOND;
+
+        fixture_set(f, "pump.attribute", "wanted");
+        fixture_time(f, now);
+        start(f);
+        for (size_t i = 0; i < sizeof(then) / sizeof(then[0]); i++) {
+                expect_reply(f, "pulse", "\"1s\"", "true");
+                pass_to(f, now += SECOND / 2);
+                expect_reply(f, then[i].method, then[i].params, then[i].expected ? "true" : "false");
+                pass_to(f, now += SECOND); /* its end comes no more */
+                assert_int_equal(high(f), then[i].expected);
+                fixture_crash(f); /* nor is it remembered */
+                start(f);
+                pass_to(f, now += SECOND);
+                assert_int_equal(high(f), then[i].expected);
+        }
+        expect_reply(f, "pulse", "\"1s\"", "true");
+        fixture_attribute(f, "wanted", "true");
+        pass_to(f, now += 2 * SECOND);
+        assert_true(high(f));
+        expect_reply(f, "pulse", "\"1s\"", "true");
+        pass_to(f, now += SECOND / 2);
+        expect_reply(f, "pulse", "\"1s\"", "true"); /* another one: from now on */
+        pass_to(f, now += SECOND * 3 / 4);
+        assert_true(high(f));
+        pass_to(f, now += SECOND / 2);
+        assert_false(high(f));
+}
+
 static void pwm(void **state) {
         Fixture *f = *state;
         int64_t now = SECOND;
@@ -211,6 +296,36 @@ static void pwm(void **state) {
         start(f);
         expect_reply(f, "get", NULL, "30");
         expect_refusal(f, "pump", "set", "101", "bad_params");
+}
+
+static void pwm_ends_with_its_process(void **state) {
+        static const char *const on_exit[] = {"off", "on"};
+        Fixture *f = *state;
+        int64_t now = SECOND;
+
+        fixture_set(f, "pump.mode", "pwm");
+        fixture_set(f, "pump.pwm_period", "100ms");
+        for (int i = 0; i < 4; i++) { /* in both halves of the period */
+                fixture_set(f, "pump.on_exit", on_exit[i / 2]);
+                fixture_time(f, now);
+                start(f);
+                expect_reply(f, "set", "50", "50");
+                pass_to(f, now += i % 2 ? SECOND / 40 : SECOND * 3 / 40);
+                assert_int_equal(high(f), i % 2);
+                fixture_end(f);
+                assert_int_equal(high(f), i / 2);
+                assert_false(f->lines->is_held(PI, PUMP));
+        }
+        start(f);
+        expect_reply(f, "set", "50", "50");
+        fixture_stop(f); /* another one comes, and goes on with it */
+        assert_true(f->lines->is_held(PI, PUMP));
+        (void)moves(f);
+        start(f);
+        expect_reply(f, "get", NULL, "50");
+        for (int i = 0; i < 100; i++)
+                pass_to(f, now += SECOND / 100);
+        assert_in_range(moves(f), 18, 22);
 }
 
 /* ---- what comes by itself */
@@ -260,6 +375,40 @@ static void without_a_server(void **state) {
         fixture_online(f, true); /* its attribute counts again */
         assert_true(high(f));
         assert_int_equal(fixture_setting(f, "pump.on_disconnect", "low"), -EINVAL);
+}
+
+static void a_server_that_is_back_in_time(void **state) {
+        Fixture *f = *state;
+        int64_t now = SECOND;
+
+        f->online = true;
+        fixture_time(f, now);
+        fixture_set(f, "pump.on_disconnect", "off");
+        fixture_set(f, "pump.on_disconnect_after", "10s");
+        start(f);
+        expect_reply(f, "set", "true", "true");
+        (void)moves(f);
+        for (int i = 0; i < 5; i++) { /* in all it is away for longer than that */
+                fixture_online(f, false);
+                pass_to(f, now += 9 * SECOND);
+                fixture_online(f, true);
+                pass_to(f, now += SECOND);
+        }
+        pass_to(f, now += 60 * SECOND);
+        assert_int_equal(moves(f), 0);
+        fixture_online(f, false);
+        assert_int_equal(fixture_setting(f, "pump.on_disconnect", "as-is"), 0); /* somebody on the machine */
+        pass_to(f, now += 60 * SECOND);
+        assert_int_equal(moves(f), 0);
+        assert_int_equal(fixture_setting(f, "pump.on_disconnect", "off"), 0);
+        pass_to(f, now += 9 * SECOND);
+        assert_true(high(f));
+        pass_to(f, now += 2 * SECOND);
+        assert_false(high(f));
+        fixture_online(f, true); /* it has no attribute: what it was nobody knows to be right still */
+        pass_to(f, now += SECOND);
+        assert_false(high(f));
+        assert_int_equal(moves(f), 1);
 }
 
 /* ---- when nobody is there */
@@ -379,6 +528,31 @@ static void what_the_chip_says_is_told(void **state) {
         assert_int_equal(harness_logged(f->h, TBAGENT_WARNING, "pump is off though it is driven on"), 1);
 }
 
+static void what_does_not_hold_its_level_is_told_anew(void **state) {
+        Fixture *f = *state;
+
+        start(f);
+        expect_reply(f, "set", "true", "true");
+        for (unsigned i = 1; i <= 3; i++) {
+                f->lines->set_level(PI, PUMP, false);
+                assert_int_equal(harness_sample(f->h), 0);
+                expect_told(f, 0);
+                expect_reply(f, "get", NULL, "false");
+                assert_int_equal(harness_logged(f->h, TBAGENT_WARNING, "pump is off though it is driven on"), i);
+                f->lines->set_level(PI, PUMP, true);
+                assert_int_equal(harness_sample(f->h), 0);
+                expect_told(f, 1);
+        }
+        fixture_end(f);
+        fixture_set(f, "pump.drive", "open-drain"); /* where others may pull it, that is what it is for */
+        start(f);
+        expect_reply(f, "set", "true", "true");
+        f->lines->set_level(PI, PUMP, false);
+        assert_int_equal(harness_sample(f->h), 0);
+        expect_told(f, 0);
+        assert_int_equal(harness_logged(f->h, TBAGENT_WARNING, "though it is driven"), 0);
+}
+
 static void a_chip_that_comes_back_gets_what_is_wanted(void **state) {
         static const char *const names[] = {"RELAY", NULL};
         Fixture *f = *state;
@@ -408,19 +582,25 @@ int main(void) {
         static const struct CMUnitTest tests[] = {
                 TEST(the_first_level_is_there_at_once),
                 TEST(last_outlives_the_machine),
+                TEST(last_is_no_pulse),
+                TEST(last_of_pwm_is_its_duty),
                 TEST(methods_move_it),
                 TEST(widgets_use_pins),
                 TEST(status_is_that_of_the_lines),
                 TEST(a_pulse_ends),
+                TEST(a_pulse_is_overtaken),
                 TEST(pwm),
+                TEST(pwm_ends_with_its_process),
                 TEST(an_attribute_says_what_it_is_to_be),
                 TEST(without_a_server),
+                TEST(a_server_that_is_back_in_time),
                 TEST(nothing_moves_when_processes_come_and_go),
                 TEST(kept_outputs_come_first),
                 TEST(the_end_gives_on_exit),
                 TEST(another_process_gives_on_exit),
                 TEST(on_exit_without_what_was_kept),
                 TEST(what_the_chip_says_is_told),
+                TEST(what_does_not_hold_its_level_is_told_anew),
                 TEST(a_chip_that_comes_back_gets_what_is_wanted),
         };
 

@@ -304,6 +304,29 @@ static void a_chip_that_goes_is_waited_for(void **state) {
         expect_level(f, "lamp", 1);
 }
 
+static void a_name_that_two_chips_have(void **state) {
+        static const char *const names[] = {"", "LAMP", "GPIO17", NULL};
+        Fixture *f = *state;
+
+        f->lines->add_chip(OTHER, "left", names);
+        f->lines->add_chip(OTHER + 1, "right", names);
+        fixture_set(f, "door.line", "GPIO17"); /* the header's, whoever else has the name */
+        fixture_set(f, "first.line", "LAMP");
+        fixture_set(f, "second.line", "LAMP");
+        fixture_set(f, "second.chip", "right");
+        fixture_set(f, "third.line", "GPIO17");
+        fixture_set(f, "third.chip", "gpiochip3");
+        assert_int_equal(fixture_start(f), 0);
+        assert_string_equal(f->lines->consumer(PI, DOOR), "tbagent:door");
+        assert_string_equal(f->lines->consumer(OTHER, 1), "tbagent:first");
+        assert_string_equal(f->lines->consumer(OTHER + 1, 1), "tbagent:second");
+        assert_string_equal(f->lines->consumer(OTHER, 2), "tbagent:third");
+        f->lines->set_level(OTHER + 1, 1, true);
+        assert_int_equal(harness_sample(f->h), 0);
+        expect_level(f, "first", 0);
+        expect_level(f, "second", 1);
+}
+
 static void who_uses_it_is_named(void **state) {
         Fixture *f = *state;
 
@@ -353,6 +376,7 @@ int main(void) {
                 TEST(absent_hardware_says_why),
                 TEST(one_missing_line_costs_the_others_nothing),
                 TEST(a_chip_that_goes_is_waited_for),
+                TEST(a_name_that_two_chips_have),
                 TEST(who_uses_it_is_named),
                 TEST(scan_says_what_to_write),
         };
