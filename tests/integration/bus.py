@@ -180,11 +180,13 @@ def text(data, at):
 
 
 def marshal(signature, values):
-    """Of s, t and as."""
+    """Of s, t, u and as."""
     out = b''
     for kind, value in zip(signature.replace('as', 'a'), values):
         if kind == 's':
             out = put(out, value if isinstance(value, bytes) else value.encode())
+        elif kind == 'u':
+            out = pad(out, 4) + struct.pack('<I', value)
         elif kind == 't':
             out = pad(out, 8) + struct.pack('<Q', value)
         else:

@@ -9,7 +9,8 @@ import subprocess
 import time
 
 import tap
-from daemon import BIN, NO_BUS, SLOW, children, config, options, standin, start, wait_for, write
+from daemon import BIN, NO_BUS, SLOW, children, config, is_alive, options, standin, start, wait_for, write
+from jobs import Jobs
 from manager import Manager
 
 AFTER = 1           # on_exit_after
@@ -58,6 +59,11 @@ def kill_host(daemon):
     os.kill(host, signal.SIGKILL)
 
 
+def began_at(pid):
+    with open('/proc/%d/stat' % pid, encoding='utf8') as f:
+        return int(f.read().rpartition(')')[2].split()[19])
+
+
 def held(case, manager, daemon, after=0, names='ab'):
     """The outputs are as they were, and the process that runs now has taken them."""
     case.equal(texts(manager, *names), ['in use'] * len(names), 'outputs')
@@ -100,6 +106,33 @@ def stops(case):
     case.equal(daemon.matching('exit state'), [], 'lines of another process')
     wait_for(lambda: not manager.names(), 5, 'an empty store')
     case.equal(os.listdir(os.path.join(case.folder, 'run', 'kept')), [], 'records')
+
+
+def restart_or_stop(case):
+    """SIGTERM is a restart where systemd has such a job, and then no output moves; else it is a stop, and why is told"""
+    jobs = case.using(Jobs(case))
+    manager, daemon = begin(case, env=jobs.env)
+    use(manager)
+    for times in range(2):
+        jobs.type = 'restart'
+        mark = daemon.mark()
+        daemon.stop()
+        held(case, manager, daemon, mark)
+        case.equal((manager.names(), jobs.asked), (['io.a', 'io.b'], times + 1), 'what systemd keeps, questions')
+        case.check(daemon.matching('starts it again: outputs stay as they are'), 'says nothing of it')
+        daemon = start(case, None, conf=daemon.conf, manager=manager, env=jobs.env)
+        daemon.wait_for_line(r'^io: running')
+        held(case, manager, daemon)
+    for kind in ('stop', None, 'error'):
+        jobs.type = kind
+        daemon.stop()
+        case.equal(len(daemon.matching(r'is off \(close\)')), 2, 'outputs set')
+        case.equal(manager.names(), [], 'what systemd keeps')
+        case.equal(len(daemon.matching('cannot be found out')), kind == 'error', 'lines of what went wrong')
+        if kind != 'error':
+            daemon = start(case, None, conf=daemon.conf, manager=manager, env=jobs.env)
+            daemon.wait_for_line(r'^io: running')
+            wait_for(lambda: manager.names() == ['io.a', 'io.b'], 5, 'kept descriptors')
 
 
 def close_leaves(case):
@@ -215,6 +248,52 @@ def back_meanwhile(case):
     case.equal(texts(manager, 'a', 'b'), ['in use', 'in use'], 'outputs')
     case.equal(daemon.matching(r'initial|no longer uses|is off', mark), [], 'lines')
     case.equal(manager.names(), ['io.a', 'io.b'], 'what systemd keeps')
+    daemon.stop()
+
+
+def gone_meanwhile(case):
+    """a process that goes while another one sets what it has left: what it drove is set as well"""
+    crash, linger = os.path.join(case.folder, 'crash'), os.path.join(case.folder, 'linger')
+    more = 'crash = "%s"; linger = "%s"; linger_at = "b";' % (crash, linger)
+    manager, daemon = begin(case, instance(more=more))
+    use(manager)
+    write(linger, '')
+    mark = reload(case, daemon, instance(outputs='a', more=more))
+    daemon.wait_for_line(r'^io: running', after=mark)
+    wait_for(lambda: os.path.getsize(linger) > 0, 20, 'the other process')
+    write(crash, '')
+    first, _ = sorted(children(daemon.pid), key=began_at)
+    os.kill(first, signal.SIGKILL)
+    daemon.wait_for_line(r'^io: is not back after', after=mark)
+    case.equal(texts(manager, 'a', 'b'), ['in use', 'in use'], 'outputs')
+    os.unlink(linger)
+    daemon.wait_for_line(r'^io: a is off \(exit state\)', after=mark)
+    case.equal(texts(manager, 'a', 'b'), ['off', 'off'], 'outputs')
+    os.unlink(crash)
+    daemon.wait_for_line(r'^io: running', after=daemon.mark(), seconds=90)
+    daemon.stop()
+
+
+def daemon_crashes_meanwhile(case):
+    """kill -9 of the daemon while another process is about to set outputs: the next one has them set"""
+    crash, linger = os.path.join(case.folder, 'crash'), os.path.join(case.folder, 'linger')
+    manager, daemon = begin(case, instance(more='crash = "%s"; linger = "%s"; linger_at = "b";' % (crash, linger)))
+    use(manager)
+    write(crash, '')
+    write(linger, '')
+    kill_host(daemon)
+    wait_for(lambda: os.path.getsize(linger) > 0, 20, 'the other process')
+    case.equal(texts(manager, 'a', 'b'), ['off', 'in use'], 'outputs')
+    others = children(daemon.pid)
+    daemon.process.kill()
+    daemon.process.wait()
+    wait_for(lambda: not any(map(is_alive, others)), 5, 'the end of its processes')
+    os.unlink(linger)
+    daemon = start(case, None, conf=daemon.conf, manager=manager)
+    daemon.wait_for_line(r'^io: b is off \(exit state\)')
+    case.equal((texts(manager, 'a', 'b'), manager.names()), (['off', 'off'], ['io.a', 'io.b']), 'outputs')
+    os.unlink(crash)
+    daemon.wait_for_line(r'^io: running', seconds=90)
     daemon.stop()
 
 
@@ -474,6 +553,7 @@ def lamps_only(case):
 
 
 if __name__ == '__main__':
-    tap.main([host_crashes, daemon_crashes, stops, close_leaves, close_hangs, not_back, daemons_fail, overdue, back_meanwhile, absent, neighbour_changes,
-              output_removed, misconfigured, instance_removed, other_plugin, changed_meanwhile, too_many, without_systemd, given_up,
-              given_up_early, nothing_to_hold, connection, connection_without_attributes, lamps_only], parallel=4)
+    tap.main([host_crashes, daemon_crashes, stops, restart_or_stop, close_leaves, close_hangs, not_back, daemons_fail, overdue,
+              back_meanwhile, gone_meanwhile, daemon_crashes_meanwhile, absent, neighbour_changes, output_removed, misconfigured,
+              instance_removed, other_plugin, changed_meanwhile, too_many, without_systemd, given_up, given_up_early,
+              nothing_to_hold, connection, connection_without_attributes, lamps_only], parallel=4)
