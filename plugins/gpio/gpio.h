@@ -112,7 +112,7 @@ int options_preset(const char *text);
 void line_say_why(Line *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Where it is, and what it is kept by. As place_find(). */
 int line_find(Line *l);
-/* By what is kept of it. 0; 1: there is nothing, or it is good for nothing; negative as place_find(). */
+/* By what is kept of it. 0; 1: there is nothing, or it is good for nothing; negative: missing, as below. */
 int line_take(Line *l);
 /* By that or anew. 0; -ENODEV, -EACCES, -EBUSY ...: missing, l->why says why. */
 int line_open(Line *l);

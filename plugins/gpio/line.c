@@ -114,8 +114,8 @@ static void keep(Line *l) {
         if (r >= 0 || l->keep_told)
                 return;
         l->keep_told = true;
-        gpio_say(l->gpio, TBAGENT_WARNING, "%s: its line cannot be kept (%s): a crash lets go of it%s", l->key,
-                 strerrordesc_np(-r), l->o.output ? ", and on_exit is not for sure" : ", and its edges are lost meanwhile");
+        gpio_say(l->gpio, TBAGENT_WARNING, "%s: its line cannot be kept (%s): a crash lets go of it, and %s", l->key,
+                 strerrordesc_np(-r), l->o.output ? "it may not get its on_exit value" : "its edges are lost meanwhile");
 }
 
 static int request(Line *l) {
@@ -162,7 +162,8 @@ static int adjust(Line *l, int fd, bool value) {
         return request_same(&config, &now) ? 0 : request_change(fd, &config);
 }
 
-/* 0: it is ours; 1: there is none that is good for anything. */
+/* 0: it is ours; 1: there is none that is good for anything; negative: it cannot be looked at just now (a bus behind the chip),
+ * stays kept and as it is, and is taken later. */
 static int take(Line *l) {
         struct tbagent_host *host = l->gpio->host;
         int fd = tbagent_fd_take(host, l->kept), r;
@@ -170,15 +171,21 @@ static int take(Line *l) {
         if (fd < 0)
                 return 1;
         r = request_get(fd);
+        if (r < 0 && r != -ENODEV) {
+                close(fd);
+                return tell(l, r);
+        }
         if (r >= 0)
                 r = adjust(l, fd, r);
-        if (r < 0) {
-                close(fd);
-                tbagent_fd_forget(host, l->kept);
-                return 1;
-        }
         l->fd = fd;
-        return 0;
+        if (r == 0)
+                return 0;
+        if (l->o.output)
+                output_exit(l); /* where it cannot be had as it is to be now, nobody drives it from here on */
+        close(fd);
+        l->fd = -1;
+        tbagent_fd_forget(host, l->kept);
+        return 1;
 }
 
 int line_find(Line *l) {

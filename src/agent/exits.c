@@ -13,7 +13,8 @@
  * kept is what it has taken or given.
  *
  * No two processes may drive an output: a process that comes back while a host sets its outputs waits for the answer to
- * fd_take() until that host, which is killed then, is gone.
+ * fd_take() until that host, which is killed then, is gone. What a process has claimed a host leaves alone: its end then counts
+ * for the others only (`busy`), and when the process goes, meanwhile or later, a host sets all of them.
  */
 #include <stdio.h>
 

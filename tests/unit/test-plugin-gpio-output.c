@@ -468,6 +468,46 @@ static void kept_outputs_come_first(void **state) {
         assert_false(f->lines->is_held(PI, PUMP)); /* nor has the start that failed left anything open */
 }
 
+/* A bus between here and its chip, say, that fails for a moment. */
+static void one_that_cannot_be_read_just_now(void **state) {
+        Fixture *f = *state;
+
+        fixture_set(f, "door.line", "GPIO17");
+        fixture_time(f, SECOND);
+        start(f);
+        expect_reply(f, "set", "true", "true");
+        fixture_crash(f);
+        (void)moves(f);
+        f->lines->fail_get(PI, PUMP, -EIO);
+        start(f);
+        assert_int_equal(harness_logged(f->h, TBAGENT_WARNING, "pump: line 27 of gpiochip0 [pinctrl-bcm2711]: Input/output error"), 1);
+        expect_refusal(f, "pump", "set", "false", "not_ready");
+        assert_true(high(f) && fixture_keeps(f, "gpiochip0-27"));
+        f->lines->fail_get(PI, PUMP, 0);
+        pass_to(f, 3 * SECOND);
+        expect_reply(f, "get", NULL, "true");
+        assert_int_equal(moves(f), 0);
+}
+
+/* The file wants what the chip does not do: the line cannot be had any more, so nobody drives what it was. */
+static void one_that_cannot_be_had_any_more(void **state) {
+        Fixture *f = *state;
+
+        fixture_set(f, "door.line", "GPIO17");
+        start(f);
+        expect_reply(f, "set", "true", "true");
+        fixture_stop(f);
+        fixture_set(f, "pump.drive", "open-drain");
+        f->lines->refuse(PI, PUMP, -ENOTSUP);
+        start(f);
+        assert_false(high(f));
+        assert_int_equal(harness_logged(f->h, TBAGENT_WARNING, "pump: line 27 of gpiochip0 [pinctrl-bcm2711] cannot be configured"),
+                         1);
+        assert_false(fixture_keeps(f, "gpiochip0-27"));
+        assert_false(f->lines->is_held(PI, PUMP));
+        expect_refusal(f, "pump", "set", "true", "not_ready");
+}
+
 static void the_end_gives_on_exit(void **state) {
         static const struct {
                 const char *on_exit, *active_low;
@@ -596,6 +636,8 @@ int main(void) {
                 TEST(a_server_that_is_back_in_time),
                 TEST(nothing_moves_when_processes_come_and_go),
                 TEST(kept_outputs_come_first),
+                TEST(one_that_cannot_be_read_just_now),
+                TEST(one_that_cannot_be_had_any_more),
                 TEST(the_end_gives_on_exit),
                 TEST(another_process_gives_on_exit),
                 TEST(on_exit_without_what_was_kept),

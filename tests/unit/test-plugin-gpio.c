@@ -241,7 +241,7 @@ static void what_cannot_be_kept_is_told_once(void **state) {
                 fixture_turn(f);
         }
         assert_int_equal(harness_logged(f->h, TBAGENT_WARNING, "lamp: its line cannot be kept (No buffer space available): a crash"
-                                        " lets go of it, and on_exit is not for sure"), 1);
+                                        " lets go of it, and it may not get its on_exit value"), 1);
         assert_int_equal(harness_logged(f->h, TBAGENT_WARNING, "door: its line cannot be kept"), 1);
         assert_int_equal(harness_logged(f->h, TBAGENT_WARNING, "cannot be kept"), 2);
 }

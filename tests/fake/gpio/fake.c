@@ -21,7 +21,7 @@ typedef struct FakeLine {
         char name[CHIP_NAME_SIZE], user[CHIP_NAME_SIZE]; /* user: somebody else */
         bool used, high, flood;
         unsigned moves;
-        int get_error;
+        int get_error, config_error;
         /* of its request */
         int write_fd; /* -1: none */
         ino_t inode;
@@ -141,6 +141,8 @@ int request_new(const char *path, unsigned offset, const char *consumer, const R
         release(l);
         if (offset >= c->n_lines || l->used || l->write_fd >= 0)
                 return offset >= c->n_lines ? -EINVAL : -EBUSY;
+        if (l->config_error)
+                return l->config_error;
         if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0 || fstat(fds[0], &st) < 0)
                 return -errno;
         l->write_fd = fds[1];
@@ -159,6 +161,8 @@ int request_change(int fd, const RequestConfig *config) {
 
         if (!l || !c->there)
                 return -ENODEV;
+        if (l->config_error)
+                return l->config_error;
         if (l->config.as_is)
                 l->moves -= config->output; /* as above */
         configure(l, config);
@@ -408,6 +412,10 @@ static void set_flood(unsigned number, unsigned offset, bool on) {
         line_of(number, offset)->flood = on;
 }
 
+static void refuse(unsigned number, unsigned offset, int error) {
+        line_of(number, offset)->config_error = error;
+}
+
 EXPORT const FakeLines fake_lines = {reset,   add_chip, remove_chip, deny_chip, set_used,  set_level, level,   is_output,
                                      is_held, moves,    consumer_of, requests,  config_of, now,       set_now, fail_get,
-                                     set_flood};
+                                     set_flood, refuse};

@@ -28,6 +28,7 @@ typedef struct FakeLines {
         void (*fail_get)(unsigned number, unsigned offset, int error); /* 0: not any more */
         /* Of an input with edges: as many as are read of it come anew, for ever. */
         void (*set_flood)(unsigned number, unsigned offset, bool on);
+        void (*refuse)(unsigned number, unsigned offset, int error); /* to be configured, from now on; 0: not any more */
 } FakeLines;
 
 enum { FAKE_PULL_UP = 1, FAKE_PULL_DOWN = 2, FAKE_NO_BIAS = 4, FAKE_OPEN_DRAIN = 8, FAKE_RISING = 16, FAKE_FALLING = 32, FAKE_LOW = 64 };
