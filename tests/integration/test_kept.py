@@ -233,6 +233,27 @@ def overdue(case):
     daemon.stop()
 
 
+def stopped_while_it_starts(case):
+    """SIGTERM before the daemon is there: it ends as from any other stop, and leaves no output as it is"""
+    linger = os.path.join(case.folder, 'linger')
+    manager, daemon = begin(case, instance(more='linger = "%s"; linger_at = "b";' % linger))
+    use(manager)
+    daemon.process.kill()
+    daemon.process.wait()
+    away_since(case, 1)
+    write(linger, '')
+    daemon = start(case, None, conf=daemon.conf, manager=manager)
+    wait_for(lambda: os.path.getsize(linger) > 0, 20, 'the other process')
+    case.equal(texts(manager, 'a', 'b'), ['off', 'in use'], 'outputs')
+    outputs = [os.dup(fd) for _, fd in manager.kept]
+    daemon.process.send_signal(signal.SIGTERM)
+    os.unlink(linger)
+    case.equal(daemon.wait(), 0, 'exit code')
+    case.equal((manager.names(), [os.pread(fd, 100, 0) for fd in outputs]), ([], [b'off', b'off']), 'what systemd keeps, outputs')
+    for fd in outputs:
+        os.close(fd)
+
+
 def back_meanwhile(case):
     """a host that comes back while another process is about to set its outputs: that one is ended, no output moves"""
     crash, linger = os.path.join(case.folder, 'crash'), os.path.join(case.folder, 'linger')
@@ -554,6 +575,6 @@ def lamps_only(case):
 
 if __name__ == '__main__':
     tap.main([host_crashes, daemon_crashes, stops, restart_or_stop, close_leaves, close_hangs, not_back, daemons_fail, overdue,
-              back_meanwhile, gone_meanwhile, daemon_crashes_meanwhile, absent, neighbour_changes, output_removed, misconfigured,
-              instance_removed, other_plugin, changed_meanwhile, too_many, without_systemd, given_up, given_up_early,
-              nothing_to_hold, connection, connection_without_attributes, lamps_only], parallel=4)
+              stopped_while_it_starts, back_meanwhile, gone_meanwhile, daemon_crashes_meanwhile, absent, neighbour_changes,
+              output_removed, misconfigured, instance_removed, other_plugin, changed_meanwhile, too_many, without_systemd, given_up,
+              given_up_early, nothing_to_hold, connection, connection_without_attributes, lamps_only], parallel=4)
