@@ -274,15 +274,15 @@ def back_meanwhile(case):
 
 def gone_meanwhile(case):
     """a process that goes while another one sets what it has left: what it drove is set as well"""
-    crash, linger = os.path.join(case.folder, 'crash'), os.path.join(case.folder, 'linger')
-    more = 'crash = "%s"; linger = "%s"; linger_at = "b";' % (crash, linger)
+    gone, linger = os.path.join(case.folder, 'absent'), os.path.join(case.folder, 'linger')
+    more = 'absent = "%s"; linger = "%s"; linger_at = "b";' % (gone, linger)
     manager, daemon = begin(case, instance(more=more))
     use(manager)
     write(linger, '')
     mark = reload(case, daemon, instance(outputs='a', more=more))
     daemon.wait_for_line(r'^io: running', after=mark)
     wait_for(lambda: os.path.getsize(linger) > 0, 20, 'the other process')
-    write(crash, '')
+    write(gone, '')      # its hardware is not there for the next one
     first, _ = sorted(children(daemon.pid), key=began_at)
     os.kill(first, signal.SIGKILL)
     daemon.wait_for_line(r'^io: is not back after', after=mark)
@@ -290,7 +290,7 @@ def gone_meanwhile(case):
     os.unlink(linger)
     daemon.wait_for_line(r'^io: a is off \(exit state\)', after=mark)
     case.equal(texts(manager, 'a', 'b'), ['off', 'off'], 'outputs')
-    os.unlink(crash)
+    os.unlink(gone)
     daemon.wait_for_line(r'^io: running', after=daemon.mark(), seconds=90)
     daemon.stop()
 
