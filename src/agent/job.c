@@ -41,7 +41,6 @@ static int has_restart(const Job *j, sd_bus_message *m) {
 
 static int on_jobs(sd_bus_message *m, void *userdata, sd_bus_error *error _unused_) {
         Job *j = userdata;
-
         const sd_bus_error *e = sd_bus_message_get_error(m);
         int r = 0;
 
