@@ -14,7 +14,7 @@ static const struct tbagent_option line_options[] = {
         {"line", TBAGENT_STRING, TBAGENT_REQUIRED, NULL, 0, 0, NULL, NULL,
          "name (\"GPIO17\"), pin of a Raspberry Pi's header (\"pin11\"), or with chip its number there (\"3\")", NULL},
         {"chip", TBAGENT_STRING, 0, NULL, 0, 0, NULL, NULL,
-         "the chip by its label, name or path; unset: the first that has the line", NULL},
+         "the chip by its label, name or path; unset: the only one that has the line, or the header's", NULL},
         {"direction", TBAGENT_STRING, 0, "in", 0, 0, "in|out", NULL, "in: it is read; out: it is driven", NULL},
         {"active_low", TBAGENT_BOOL, 0, "false", 0, 0, NULL, NULL, "true: low is on", NULL},
         {"bias", TBAGENT_STRING, 0, "as-is", 0, 0, "as-is|pull-up|pull-down|disabled", NULL, "the chip's own resistor", NULL},

@@ -198,23 +198,38 @@ static int offset_of(const ChipInfo *c, const char *name) {
         return r;
 }
 
-static int find_name(const Search *s, const Wanted *w, const char *name, Place *ret) {
-        for (size_t i = 0; i < s->n; i++) {
-                int offset = s->chips[i].error == 0 && chip_is_meant(w, &s->chips[i]) ? offset_of(&s->chips[i], name) : -ENOENT;
+/* The header's chip may have it beside others. Which one of two others is first is chance: they may be plugged in or not. */
+static int find_name(const Search *s, const Wanted *w, const char *name, Place *ret, char why[static WHY_SIZE]) {
+        const ChipInfo *first = NULL;
 
-                if (offset >= 0)
-                        return found(&s->chips[i], (unsigned)offset, ret);
+        for (size_t i = 0; i < s->n; i++) {
+                const ChipInfo *c = &s->chips[i];
+                int offset = c->error == 0 && chip_is_meant(w, c) ? offset_of(c, name) : -ENOENT;
+
+                if (offset < 0)
+                        continue;
+                if (first)
+                        return say(why, -ENODEV,
+                                   "%s [%s] and %s [%s] have a line \"%s\": write chip = \"%s\" beside it, or the other",
+                                   first->name, first->label, c->name, c->label, name,
+                                   strcmp(first->label, c->label) != 0 ? first->label : first->name);
+                first = c;
+                (void)found(c, (unsigned)offset, ret);
+                if (chip_is_header(c->label))
+                        break;
         }
-        return -ENOENT;
+        return first ? 0 : -ENOENT;
 }
 
-static int find_gpio(const Search *s, const Wanted *w, Place *ret) {
+static int find_gpio(const Search *s, const Wanted *w, Place *ret, char why[static WHY_SIZE]) {
         char name[CHIP_NAME_SIZE];
+        int r;
 
         snprintf(name, sizeof(name), "GPIO%u", w->number);
         /* a pin is one of the header and nothing else, whatever lines may be called */
-        if (w->pin == 0 && find_name(s, w, name, ret) == 0)
-                return 0;
+        r = w->pin == 0 ? find_name(s, w, name, ret, why) : -ENOENT;
+        if (r != -ENOENT)
+                return r;
         for (size_t i = 0; i < s->n; i++)
                 if (chip_is_header(s->chips[i].label) && chip_is_meant(w, &s->chips[i]) && w->number < s->chips[i].n_lines)
                         return found(&s->chips[i], w->number, ret);
@@ -303,6 +318,6 @@ int place_find(const Wanted *w, Place *ret, char why[static WHY_SIZE]) {
         search_begin(&s);
         if (w->how == WANTED_OFFSET)
                 return find_offset(&s, w, ret, why);
-        r = w->how == WANTED_GPIO ? find_gpio(&s, w, ret) : find_name(&s, w, w->name, ret);
-        return r == 0 ? 0 : tell_no_line(&s, w, why);
+        r = w->how == WANTED_GPIO ? find_gpio(&s, w, ret, why) : find_name(&s, w, w->name, ret, why);
+        return r == -ENOENT ? tell_no_line(&s, w, why) : r;
 }

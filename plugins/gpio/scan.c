@@ -44,12 +44,14 @@ static void channel_name(const char *name, char out[static CHIP_NAME_SIZE + 8]) 
         out[n] = '\0';
 }
 
-/* Whether the name alone leads to the line; "pin5" or "17" would lead elsewhere, and a quote nowhere. */
-static bool is_name(const char *name) {
+/* Whether the name alone leads to the line; "pin5" or "17" would lead elsewhere, one that two chips have and a quote nowhere. */
+static bool is_name(const char *name, const ChipInfo *chip, unsigned offset) {
         char why[WHY_SIZE];
         Wanted w;
+        Place p;
 
-        return name[0] && !strpbrk(name, "\"\\\n") && wanted_parse(name, NULL, &w, why) == 0 && w.how == WANTED_NAME;
+        return name[0] && !strpbrk(name, "\"\\\n") && wanted_parse(name, NULL, &w, why) == 0 && w.how == WANTED_NAME &&
+               place_find(&w, &p, why) == 0 && strcmp(p.chip, chip->name) == 0 && p.offset == offset;
 }
 
 /* The first with this key may have it. */
@@ -76,7 +78,7 @@ static void config_of(Scan *s, const ChipInfo *chip, unsigned offset, const Line
                 snprintf(where, sizeof(where), "line = \"GPIO%u\";", offset);
                 (void)take_key(s, key);
         } else {
-                if (is_name(info->name))
+                if (is_name(info->name, chip, offset))
                         channel_name(info->name, key);
                 snprintf(where, sizeof(where), "line = \"%s\";", info->name);
         }
