@@ -162,7 +162,16 @@ class I2c(Simulation):
             self.plug(bus)
 
     def plug(self, bus):
-        self.say('bus %d' % bus)
+        """Once nobody has open any more what was there before."""
+        def comes():
+            try:
+                self.say('bus %d' % bus)
+            except Failed as e:
+                if 'open still' not in str(e):
+                    raise
+                return False
+            return True
+        machine.wait_for(comes, 10, 'the last who has bus %d open' % bus)
         machine.wait_for(lambda: os.path.exists('/dev/i2c-%d' % bus), 10, '/dev/i2c-%d' % bus)
 
     def unplug(self, bus):
