@@ -2,13 +2,10 @@
 /*
  *      server --updates, answers--> attributes --+--> shared.conf (mirror-file)
  *                                                +--> overrides --SETTING--> host --EFFECT--> published --> server
- *                                                '--> ATTRIBUTE, to the instances that subscribed
+ *                                                '--> subscriptions --ATTRIBUTE--> host
  *      server --requests--> rpc --RPC--> host --REPLY--> rpc --> server
- *      host --CALL, ATTRIBUTES_REQUEST--> client --answer--> host
+ *      host --CALL, ATTRIBUTES_REQUEST--> questions --answer--> host
  *      host --ATTRIBUTES--> published --> server
- *
- * An instance may end while a question of its plugin is under way: the answer then finds nobody by that name, or another
- * process, which does not know the token.
  */
 #include <stdio.h>
 
@@ -16,24 +13,18 @@
 #include "agent/device.h"
 #include "agent/mirror-file.h"
 #include "agent/published.h"
+#include "agent/questions.h"
 #include "agent/rpc.h"
+#include "agent/subscriptions.h"
 #include "base/log.h"
 #include "model/json.h"
 #include "model/option-json.h"
 #include "tb/tree.h"
 
-#define SUBSCRIPTIONS_MAX 1024
 #define SYNC_TIMEOUT (15 * USEC_PER_SEC)
 #define READY_WITHIN (3 * USEC_PER_SEC) /* after the connection */
-#define PLUGIN_TIMEOUT_MAX (600 * USEC_PER_SEC)
-#define RETRY_WAIT (200 * USEC_PER_MSEC)
 #define LOG_INTERVAL (10 * USEC_PER_SEC)
 #define LOG_BURST 10
-
-typedef struct Subscription {
-        char *instance, *key;
-        bool waits; /* the host did not read: it is told later */
-} Subscription;
 
 struct Device {
         DeviceParams params;
@@ -46,9 +37,9 @@ struct Device {
         Rpc *rpc;
         Published *published;
         Overrides *overrides;
-        Subscription *subscriptions;
-        size_t n_subscriptions;
-        LoopTimer *retry, *ready_timer;
+        Subscriptions *subscriptions;
+        QuestionsParams questions;
+        LoopTimer *ready_timer;
         char *rpc_path;
         BuiltinParams builtin;
 };
@@ -59,6 +50,14 @@ static Instances *instances_of(const Device *d) {
 
 static Instance *instance_of(const Device *d, const char *name) {
         return instances_find(instances_of(d), name);
+}
+
+static Client *on_client(void *userdata) {
+        return device_client(userdata);
+}
+
+static Instance *on_instance(void *userdata, const char *name) {
+        return instance_of(userdata, name);
 }
 
 static void say(const char *key, int level, const char *text) {
@@ -155,35 +154,12 @@ static int ask_all(void *userdata) {
         return d->server ? client_request_attributes(server_client(d->server), NULL, NULL, SYNC_TIMEOUT, on_all, d) : -ENOTCONN;
 }
 
-static void tell_subscription(Device *d, Subscription *s, const char *json) {
-        Instance *i = instance_of(d, s->instance);
-        int r = i ? instance_attribute(i, s->key, json) : 0;
-
-        s->waits = r == -EAGAIN;
-        if (s->waits)
-                loop_timer_arm_in(d->retry, RETRY_WAIT, USEC_PER_MSEC);
-}
-
-static void on_retry(void *userdata) {
-        Device *d = userdata;
-
-        for (size_t i = 0; i < d->n_subscriptions; i++) {
-                Subscription *s = &d->subscriptions[i];
-                const Attribute *a = s->waits ? attributes_get(d->attributes, s->key) : NULL;
-
-                if (s->waits)
-                        tell_subscription(d, s, a ? a->json : NULL);
-        }
-}
-
 static void on_shared(void *userdata, const char *key, const Attribute *now) {
         Device *d = userdata;
 
         mirror_file_changed(d->mirror, false);
         overrides_set(d->overrides, key, now ? now->json : NULL);
-        for (size_t i = 0; i < d->n_subscriptions; i++)
-                if (streq(d->subscriptions[i].key, key))
-                        tell_subscription(d, &d->subscriptions[i], now ? now->json : NULL);
+        subscriptions_changed(d->subscriptions, key, now ? now->json : NULL);
 }
 
 static void on_client_scope(void *userdata, struct json_object *client) {
@@ -202,50 +178,6 @@ static void on_synced(void *userdata) {
 
 static void on_warning(void *userdata _unused_, const char *text) {
         say("attributes", LOG_WARNING, text);
-}
-
-static void forget_subscriptions(Device *d, const char *instance) {
-        size_t n = 0;
-
-        for (size_t i = 0; i < d->n_subscriptions; i++) {
-                Subscription *s = &d->subscriptions[i];
-
-                if (instance && !streq(s->instance, instance)) {
-                        d->subscriptions[n++] = *s;
-                        continue;
-                }
-                free(s->instance);
-                free(s->key);
-        }
-        d->n_subscriptions = n;
-}
-
-static int subscribe(Device *d, const char *instance, const char *key) {
-        const Attribute *a = attributes_get(d->attributes, key);
-        Subscription *list;
-
-        for (size_t i = 0; i < d->n_subscriptions; i++)
-                if (streq(d->subscriptions[i].key, key) && streq(d->subscriptions[i].instance, instance)) {
-                        if (a)
-                                tell_subscription(d, &d->subscriptions[i], a->json); /* its plugin was opened again */
-                        return 0;
-                }
-        if (d->n_subscriptions >= SUBSCRIPTIONS_MAX)
-                return -ENOSPC;
-        list = reallocarray(d->subscriptions, d->n_subscriptions + 1, sizeof(*list));
-        if (!list)
-                return -ENOMEM;
-        d->subscriptions = list;
-        list[d->n_subscriptions] = (Subscription){ .instance = strdup(instance), .key = strdup(key) };
-        if (!list[d->n_subscriptions].instance || !list[d->n_subscriptions].key) {
-                free(list[d->n_subscriptions].instance);
-                free(list[d->n_subscriptions].key);
-                return -ENOMEM;
-        }
-        d->n_subscriptions++;
-        if (a)
-                tell_subscription(d, &list[d->n_subscriptions - 1], a->json);
-        return 0;
 }
 
 /* ---- live settings */
@@ -338,56 +270,6 @@ static void on_rpc_log(void *userdata _unused_, const char *text) {
         say("rpc", LOG_NOTICE, text);
 }
 
-/* ---- requests of plugins */
-
-typedef struct Question {
-        Device *device;
-        uint64_t token;
-        char instance[];
-} Question;
-
-static void on_answer(void *userdata, int error, const char *json, size_t size) {
-        _cleanup_(freep) Question *q = userdata;
-        _cleanup_(freep) char *text = json ? strndup(json, size) : NULL;
-        Instance *i = instance_of(q->device, q->instance);
-
-        if (i) /* its own time-out is the last word */
-                (void)!instance_answer(i, q->token, error == 0 && !text ? -ENOMEM : error, text);
-}
-
-static int ask(Device *d, Instance *i, const Frame *f) {
-        const char *name = instance_name(i);
-        Question *q = malloc(sizeof(*q) + strlen(name) + 1);
-        Client *c = device_client(d);
-        usec_t timeout = MIN((usec_t)f->f[3].u, PLUGIN_TIMEOUT_MAX);
-        const char *first = f->f[1].data, *second = f->f[2].data;
-        int r = -ENOTCONN;
-
-        if (!q)
-                return -ENOMEM;
-        if (f->type == FRAME_CALL && json_validate(second, strlen(second)) < 0) { /* a plugin's process may send anything */
-                free(q);
-                return -EINVAL;
-        }
-        q->device = d;
-        q->token = f->f[0].u;
-        strcpy(q->instance, name);
-        if (c && f->type == FRAME_CALL)
-                r = client_call(c, first, second, timeout, on_answer, q);
-        else if (c)
-                r = client_request_attributes(c, first[0] ? first : NULL, second[0] ? second : NULL, timeout, on_answer, q);
-        if (r < 0)
-                free(q);
-        return r;
-}
-
-static void on_question(Device *d, Instance *i, const Frame *f) {
-        int r = ask(d, i, f);
-
-        if (r < 0)
-                (void)!instance_answer(i, f->f[0].u, r, NULL);
-}
-
 /* ---- frames of hosts */
 
 static void on_method(Device *d, const char *instance, const Frame *f) {
@@ -412,7 +294,7 @@ void device_frame(Device *d, Instance *i, const Frame *f) {
         switch (f->type) {
         case FRAME_HELLO:
                 methods_clear(d->methods, name);
-                forget_subscriptions(d, name);
+                subscriptions_forget(d->subscriptions, name);
                 break;
         case FRAME_METHOD:
                 on_method(d, name, f);
@@ -431,7 +313,7 @@ void device_frame(Device *d, Instance *i, const Frame *f) {
                                  f->f[3].data, f->f[4].data);
                 break;
         case FRAME_SUBSCRIBE:
-                if (subscribe(d, name, f->f[0].data) < 0)
+                if (subscriptions_add(d->subscriptions, name, f->f[0].data) < 0)
                         log_instance(LOG_WARNING, name, "shared attribute %s cannot be watched: too many are", f->f[0].data);
                 break;
         case FRAME_ATTRIBUTES:
@@ -439,7 +321,7 @@ void device_frame(Device *d, Instance *i, const Frame *f) {
                 break;
         case FRAME_ATTRIBUTES_REQUEST:
         case FRAME_CALL:
-                on_question(d, i, f);
+                questions_ask(&d->questions, i, f);
                 break;
         default:
                 break;
@@ -596,7 +478,7 @@ static int make_parts(Device *d) {
         if (r == 0)
                 r = mirror_file_new(&d->mirror, loop, d->params.store, d->attributes);
         if (r == 0)
-                r = loop_timer_new(&d->retry, loop, "subscriptions", on_retry, d);
+                r = subscriptions_new(&d->subscriptions, &(SubscriptionsParams){ loop, d->attributes, on_instance, d });
         if (r == 0)
                 r = loop_timer_new(&d->ready_timer, loop, "server is there", on_ready_timer, d);
         return r < 0 ? r : make_rpc(d);
@@ -626,6 +508,7 @@ int device_new(Device **ret, const DeviceParams *params) {
         r = make_parts(d);
         if (r < 0)
                 return r;
+        d->questions = (QuestionsParams){ on_client, on_instance, d };
         d->builtin = (BuiltinParams){ d->methods, params->instances, params->status, params->reload, params->userdata };
         load_shared(d);
         *ret = TAKE_PTR(d);
@@ -637,13 +520,11 @@ Device *device_free(Device *d) {
                 return NULL;
         rpc_free(d->rpc);
         mirror_file_free(d->mirror);
+        subscriptions_free(d->subscriptions);
         attributes_free(d->attributes);
         overrides_free(d->overrides);
         published_free(d->published);
         methods_free(d->methods);
-        forget_subscriptions(d, NULL);
-        free(d->subscriptions);
-        loop_timer_free(d->retry);
         loop_timer_free(d->ready_timer);
         free(d->rpc_path);
         free(d);
