@@ -33,8 +33,10 @@ def _varint(data, at):
 
 
 class Packet:
-    """One packet: up is from the daemon. Of a PUBLISH: topic, qos, ident, payload; of its PUBACK: ident, topic, code."""
+    """One packet: up is from the daemon. Of a PUBLISH: topic, qos, ident, payload; of its PUBACK: ident, topic, code. went_on: to whom it was
+    for, at once."""
     topic, qos, ident, code, payload = '', 0, 0, 0, b''
+    went_on = False
 
     def __init__(self, connection, up, raw, version):
         self.time, self.connection, self.up, self.raw = time.monotonic(), connection, up, raw
@@ -185,11 +187,11 @@ class Wire:
         self.packets.append(packet)
         if self.lose and self.lose(packet):
             self.lost.append(packet)
-            return False
-        if self.held is not None and packet.is_ack(TELEMETRY):
+        elif self.held is not None and packet.is_ack(TELEMETRY):
             self.held.append((connection, packet))
-            return False
-        return True
+        else:
+            packet.went_on = True
+        return packet.went_on
 
     # -- what fails -----------------------------------------------------------------------------------------------
     async def _cut(self):
@@ -242,7 +244,7 @@ class Wire:
             mine = waiting.setdefault(p.connection, set())
             if p.kind == PUBLISH and p.up:
                 mine.add(p.ident)
-            elif p.kind == PUBACK and not p.up:
+            elif p.kind == PUBACK and not p.up and p.went_on:
                 mine.discard(p.ident)
             most = max(most, len(mine))
         return most
