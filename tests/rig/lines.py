@@ -98,6 +98,8 @@ class Trace:
     def __init__(self, gpio):
         self.base = gpio.base()
         hardware.write(TRACING + '/trace_clock', 'mono')
+        # Who did it is not asked: that would patch the scheduler while it runs, which an emulated processor now and then trips over.
+        hardware.write(TRACING + '/options/record-cmd', '0')
         hardware.write(TRACING + '/trace', '')
         self._enable('1')
 
