@@ -73,6 +73,7 @@ def bad(case, bus, status, pattern, *words):
 def status(case):
     """status: lines and a table for people, JSON for programs, live settings among them"""
     server, bus, daemon = world(case, instances=COUNTER + OTHERS)
+    daemon.wait_for_line(r'^shared attributes are as the server has them', 10)     # else there is a line about them
     found = one_json(case, bus.ctl('status', '--json'), 'status')
     case.equal(sorted(found), sorted(['version', 'server', 'clock', 'values', 'store', 'instances', 'shared_attributes',
                                       'unknown_settings', 'config_error']), 'members of the status')
