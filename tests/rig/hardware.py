@@ -254,7 +254,10 @@ class OneWire(Simulation):
             for master in self.masters.values():
                 write(master + '/w1_master_search', '-1')
             return self.sensors() == sorted(idents)
-        machine.wait_for(found, seconds, 'sensors %s' % ' '.join(idents))
+        try:
+            machine.wait_for(found, seconds, 'sensors %s' % ' '.join(idents))
+        except Failed as e:
+            raise Failed('%s; there are %s' % (e, ' '.join(self.sensors()))) from None
 
     def keep(self):
         """No search any more: the kernel keeps what it has, whether that answers or not."""
