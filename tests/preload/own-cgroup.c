@@ -9,29 +9,30 @@
 
 typedef int (*open_fn)(const char *, int, ...);
 
-static int open_other(const char *name, const char *path, int flags, mode_t mode) {
+static int open_other(const char *name, const char *path, int flags, va_list ap) {
         const char *own = getenv("TBAGENT_OWN_CGROUP");
         open_fn real = (open_fn)dlsym(RTLD_NEXT, name);
+        mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(ap, mode_t) : 0;
 
         return real(own && strcmp(path, "/proc/self/cgroup") == 0 ? own : path, flags, mode);
 }
 
 __attribute__((visibility("default"))) int open(const char *path, int flags, ...) {
         va_list ap;
-        mode_t mode;
+        int fd;
 
         va_start(ap, flags);
-        mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(ap, mode_t) : 0;
+        fd = open_other("open", path, flags, ap);
         va_end(ap);
-        return open_other("open", path, flags, mode);
+        return fd;
 }
 
 __attribute__((visibility("default"))) int open64(const char *path, int flags, ...) {
         va_list ap;
-        mode_t mode;
+        int fd;
 
         va_start(ap, flags);
-        mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(ap, mode_t) : 0;
+        fd = open_other("open64", path, flags, ap);
         va_end(ap);
-        return open_other("open64", path, flags, mode);
+        return fd;
 }

@@ -170,6 +170,12 @@ static void settle(World *w) {
                 assert_int_equal(loop_iterate(w->loop, NEVER_MS * MS), 1);
 }
 
+/* on_exit_after passes, and a host sets what there is to set. */
+static void time_out(World *w) {
+        pass(w, 1100 * MS);
+        settle(w);
+}
+
 static void expect(const World *w, const char *name, const char *expected) {
         char text[20] = "";
 
@@ -206,6 +212,15 @@ static void wait_for_host(World *w) {
                 assert_true(loop_iterate(w->loop, 10 * MS) >= 0);
                 assert_int_equal(stat(w->linger, &st), 0);
         }
+}
+
+/* A host is about to set the outputs of a process that has ended. */
+static void hold_overdue(World *w, const char *outputs) {
+        drive(w, outputs);
+        ends(w);
+        hold_hosts(w);
+        pass(w, 1100 * MS);
+        wait_for_host(w);
 }
 
 static void release_hosts(const World *w) {
@@ -250,15 +265,13 @@ static void hardware_that_is_away(void **state) {
 
         drive(w, "a");
         exits_away(w->exits, "io");
-        pass(w, 1100 * MS);
-        settle(w);
+        time_out(w);
         expect(w, "a", "off");
         take(w, "a", 0); /* it sets it itself, from then on */
         exits_back(w->exits, "io", true);
         use(w);
         exits_away(w->exits, "io");
-        pass(w, 1100 * MS);
-        settle(w);
+        time_out(w);
         expect(w, "a", "off");
 }
 
@@ -295,11 +308,7 @@ static void a_restart_leaves_it_to_the_next_daemon(void **state) {
 static void take_waits_for_a_host(void **state) {
         World *w = *state;
 
-        drive(w, "a b");
-        ends(w);
-        hold_hosts(w);
-        pass(w, 1100 * MS);
-        wait_for_host(w);
+        hold_overdue(w, "a b");
         begin(w, "a b", "off", "1s");
         take(w, "a", 0); /* that host is killed before */
         assert_false(exits_are_busy(w->exits));
@@ -314,18 +323,13 @@ static void take_waits_for_a_host(void **state) {
 static void take_of_one_that_ends_as_well(void **state) {
         World *w = *state;
 
-        drive(w, "a");
-        ends(w);
-        hold_hosts(w);
-        pass(w, 1100 * MS);
-        wait_for_host(w);
+        hold_overdue(w, "a");
         begin(w, "a", "off", "1s");
         exits_take(w->exits, "io", "a");
         ends(w);
         release_hosts(w);
         settle(w);
-        pass(w, 1100 * MS);
-        settle(w);
+        time_out(w);
         assert_int_equal(w->n_given, 0);
         expect(w, "a", "off");
 }
@@ -350,8 +354,7 @@ static void the_process_goes_while_a_host_is_at_it(void **state) {
         pass(w, 1100 * MS);
         release_hosts(w);
         settle(w);
-        pass(w, 1100 * MS);
-        settle(w);
+        time_out(w);
         expect(w, "a", "off");
         expect(w, "b", "off");
 }
@@ -384,8 +387,7 @@ static void what_it_does_not_use_any_more_is_set(void **state) {
         expect(w, "b", "off"); /* as it was driven */
         assert_int_equal(keep_n(w->keep, "io"), 1);
         ends(w);
-        pass(w, 1100 * MS);
-        settle(w);
+        time_out(w);
         expect(w, "a", "new");
 }
 
@@ -401,19 +403,14 @@ static void outputs_that_come_later(void **state) {
         settle(w);
         expect(w, "a", "off");
         ends(w);
-        pass(w, 1100 * MS);
-        settle(w);
+        time_out(w);
         expect(w, "b", "off");
 }
 
 static void outputs_that_come_while_a_host_is_at_it(void **state) {
         World *w = *state;
 
-        drive(w, "a");
-        ends(w);
-        hold_hosts(w);
-        pass(w, 1100 * MS);
-        wait_for_host(w);
+        hold_overdue(w, "a");
         begin(w, "a b", "off", "1s");
         keep(w, "b");
         release_hosts(w);
@@ -423,8 +420,7 @@ static void outputs_that_come_while_a_host_is_at_it(void **state) {
         exits_back(w->exits, "io", true);
         settle(w);
         ends(w);
-        pass(w, 1100 * MS);
-        settle(w);
+        time_out(w);
         expect(w, "b", "off");
 }
 
@@ -466,8 +462,7 @@ static void a_corrupt_record(void **state) {
         take(w, "a", 0);
         exits_back(w->exits, "io", true);
         ends(w);
-        pass(w, 1100 * MS);
-        settle(w);
+        time_out(w);
         expect(w, "a", "off");
 }
 
@@ -585,16 +580,11 @@ static void overdue_and_it_hangs(void **state) {
 static void a_daemon_dies_while_a_host_is_at_it(void **state) {
         World *w = *state;
 
-        drive(w, "a");
-        ends(w);
-        hold_hosts(w);
-        pass(w, 1100 * MS);
-        wait_for_host(w);
+        hold_overdue(w, "a");
         crash(w);
         release_hosts(w);
         start(w);
-        pass(w, 1100 * MS);
-        settle(w);
+        time_out(w);
         expect(w, "a", "off");
 }
 
