@@ -12,6 +12,10 @@
  *
  * Per probe, failures are reported with the key, the reason in words (KEY_ok = false); the sample as a whole fails
  * only when no probe gave a value. A missing bus is -ENODEV: the host asks again until there is one.
+ *
+ * A probe that gave no reading is left alone for a little more than a second. The kernel that takes it off the bus
+ * (w1_therm_remove_slave(), 6.1 to 6.12) looks once a second whether somebody reads it just then, and waits and searches
+ * for no other until nobody does: read once a second for 0.75 s each, it could keep all others away for minutes.
  */
 #include <errno.h>
 #include <limits.h>
@@ -27,6 +31,7 @@
 #include "probe.h"
 
 #define READ_USEC 2000000ull /* a read is given so long, conversion and a slow bus */
+#define REST_NSEC 1100000000 /* a probe that failed is left alone so long */
 #define BUS_HINT  "no 1-Wire bus: add dtoverlay=w1-gpio to /boot/firmware/config.txt and reboot"
 #define RULE_HINT "the package's udev rule gives them to the group gpio: udevadm trigger --subsystem-match=w1 --action=add"
 
@@ -39,6 +44,9 @@ typedef struct Sensor {
         bool only;    /* id = "only": the one probe of the bus */
         bool invalid; /* what the configuration says is no id; the other sensors go on */
         bool denied_told, resolution_told;
+        int64_t rests_until; /* CLOCK_BOOTTIME, ns; 0: it did not fail */
+        int error;           /* of its last read, with the reason */
+        char why[WHY_SIZE];
 } Sensor;
 
 typedef struct Onewire {
@@ -206,12 +214,17 @@ static void sensor_check(struct tbagent_host *host, Sensor *s, const char *dir) 
 
 static void sensor_sample(struct tbagent_host *host, Onewire *o, Sensor *s, const char *dir) {
         int64_t millidegrees = 0;
-        char why[WHY_SIZE];
         int r;
 
-        r = probe_read(&s->probe, dir, o->retries, &millidegrees, why);
+        if (tbagent_now(host) < s->rests_until) {
+                sensor_failed(host, o, s, s->error, s->why);
+                return;
+        }
+        r = probe_read(&s->probe, dir, o->retries, &millidegrees, s->why);
+        s->error = r;
+        s->rests_until = r < 0 ? tbagent_now(host) + REST_NSEC : 0;
         if (r < 0) {
-                sensor_failed(host, o, s, r, why);
+                sensor_failed(host, o, s, r, s->why);
                 if (r == -EACCES)
                         denied_tell(host, s, dir);
                 return;
@@ -275,7 +288,7 @@ static void master_sample(struct tbagent_host *host, Onewire *o, const Bus *bus,
 static void floating_tell(struct tbagent_host *host, const Bus *bus) {
         if (bus->floating)
                 tbagent_log(host, TBAGENT_WARNING,
-                            "the bus has ids 00-...: its data line lacks the pull-up of 4.7 kOhm to 3.3 V");
+                            "the bus has ids 00-...: its data line lacks the pull-up of 4.7 kOhm to 3.3 V, or is held down");
 }
 
 static void nothing_tell(struct tbagent_host *host, Onewire *o, const Bus *bus) {

@@ -28,6 +28,7 @@ typedef struct Fixture {
         Harness *harness;
         int answers; /* the write end that queue() fills, or -1 */
         int answers_read;
+        int64_t now;
 } Fixture;
 
 static int setup(void **state) {
@@ -119,6 +120,16 @@ static bool queue_empty(Fixture *f) {
         return read(f->answers_read, &c, 1) < 0 && errno == EAGAIN;
 }
 
+static int sample_after(Fixture *f, int64_t nsec) {
+        f->now += nsec;
+        harness_set_now(f->harness, f->now);
+        return harness_sample(f->harness);
+}
+
+static int sample(Fixture *f) {
+        return sample_after(f, 2000000000);
+}
+
 static double value(Fixture *f, const char *key) {
         const Emit *e = harness_last(f->harness, key);
 
@@ -151,7 +162,7 @@ static void test_configured(void **state) {
         probe_put(f, "26-000001a2b3c4", 5);
         assert_int_equal(harness_open(f->harness), 0);
         for (int i = 0; i < 2; i++) {
-                assert_int_equal(harness_sample(f->harness), 0);
+                assert_int_equal(sample(f), 0);
                 assert_float_equal(value(f, "boiler_temp"), -10.125, 0);
         }
         assert_int_equal(harness_emits(f->harness), 2);
@@ -165,22 +176,22 @@ static void test_all(void **state) {
 
         probe_put(f, BOILER, 1000);
         assert_int_equal(harness_open(f->harness), 0);
-        assert_int_equal(harness_sample(f->harness), 0);
+        assert_int_equal(sample(f), 0);
         assert_float_equal(value(f, "w1_" BOILER), 1, 0);
         assert_int_equal(harness_emits(f->harness), 1);
         assert_true(harness_timeout(f->harness) >= 2000000);
 
         probe_put(f, ROOM, 21500); /* plugged in while it runs */
-        assert_int_equal(harness_sample(f->harness), 0);
+        assert_int_equal(sample(f), 0);
         assert_float_equal(value(f, "w1_" ROOM), 21.5, 0);
         assert_int_equal(harness_logged(f->harness, TBAGENT_INFO, "found " ROOM), 1);
 
         probe_remove(f, BOILER); /* and pulled out: expected back, no stale value */
-        assert_int_equal(harness_sample(f->harness), 0);
+        assert_int_equal(sample(f), 0);
         expect_bad(f, "w1_" BOILER, "is not on the bus");
         assert_int_equal(harness_count(f->harness, "w1_" BOILER), 2);
         probe_put(f, BOILER, 2000);
-        assert_int_equal(harness_sample(f->harness), 0);
+        assert_int_equal(sample(f), 0);
         assert_float_equal(value(f, "w1_" BOILER), 2, 0);
 }
 
@@ -209,15 +220,15 @@ static void test_failed_reads(void **state) {
         assert_int_equal(harness_open(f->harness), 0);
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 file_put(f, BOILER, "w1_slave", cases[i].text);
-                assert_true(harness_sample(f->harness) < 0);
+                assert_true(sample(f) < 0);
                 expect_bad(f, "boiler_temp", cases[i].why);
                 assert_int_equal(harness_count(f->harness, "boiler_temp"), 0);
         }
         probe_put(f, BOILER, -55000);
-        assert_int_equal(harness_sample(f->harness), 0);
+        assert_int_equal(sample(f), 0);
         assert_float_equal(value(f, "boiler_temp"), -55, 0);
         probe_put(f, BOILER, 0); /* a real one has more than zeros in its memory */
-        assert_int_equal(harness_sample(f->harness), 0);
+        assert_int_equal(sample(f), 0);
         assert_float_equal(value(f, "boiler_temp"), 0, 0);
 }
 
@@ -235,17 +246,17 @@ static void test_thermocouple(void **state) {
                 uint8_t m[] = {0x01, 0x08, 0x90 | cases[i].fault, 0x01, 0xf0, 0xff, 0xff, 0xff};
 
                 file_put(f, "3b-0000000a0b0c", "w1_slave", slave(text, m, "YES", 128000));
-                assert_int_equal(harness_sample(f->harness), -EIO);
+                assert_int_equal(sample(f), -EIO);
                 expect_bad(f, "boiler_temp", cases[i].why);
         }
         file_put(f, "3b-0000000a0b0c", "w1_slave",
                  slave(text, (uint8_t[]){0, 8, 0x90, 1, 0xf0, 0xff, 0xff, 0xff}, "YES", 128000));
-        assert_int_equal(harness_sample(f->harness), 0);
+        assert_int_equal(sample(f), 0);
         assert_float_equal(value(f, "boiler_temp"), 128, 0);
         /* A DS1825 is of the same family, and its lowest bit belongs to the temperature. */
         file_put(f, "3b-0000000a0b0c", "w1_slave",
                  slave(text, (uint8_t[]){0x51, 1, 0x91, 0x46, 0x7f, 0xff, 0x0f, 0x10}, "YES", 21062));
-        assert_int_equal(harness_sample(f->harness), 0);
+        assert_int_equal(sample(f), 0);
         assert_float_equal(value(f, "boiler_temp"), 21.062, 0);
 }
 
@@ -257,20 +268,39 @@ static void test_retries(void **state) {
         queue_text(f, BOILER, "x\n");
         queue(f, BOILER, 21000, 0x10);
         assert_int_equal(harness_open(f->harness), 0);
-        assert_int_equal(harness_sample(f->harness), 0);
+        assert_int_equal(sample(f), 0);
         assert_float_equal(value(f, "boiler_temp"), 21, 0);
         assert_true(queue_empty(f));
         for (int i = 0; i < 3; i++)
                 queue_text(f, BOILER, "x\n");
         queue(f, BOILER, 22000, 0x10);
-        assert_int_equal(harness_sample(f->harness), -EBADMSG);
+        assert_int_equal(sample(f), -EBADMSG);
         f->options[2] = (Option){"retries", "0"}; /* while it runs */
-        assert_int_equal(harness_sample(f->harness), 0);
+        assert_int_equal(sample(f), 0);
         assert_float_equal(value(f, "boiler_temp"), 22, 0);
         queue_text(f, BOILER, "x\n");
         queue(f, BOILER, 23000, 0x10);
-        assert_int_equal(harness_sample(f->harness), -EBADMSG);
+        assert_int_equal(sample(f), -EBADMSG);
         assert_false(queue_empty(f));
+}
+
+/* Read again and again it could keep the kernel from taking it off the bus. */
+static void test_left_alone(void **state) {
+        Fixture *f = *state;
+
+        configure(f, BOILER);
+        f->options[2] = (Option){"retries", "0"};
+        queue_text(f, BOILER, "x\n");
+        queue(f, BOILER, 20000, 0x10);
+        assert_int_equal(harness_open(f->harness), 0);
+        assert_int_equal(sample(f), -EBADMSG);
+        assert_int_equal(sample_after(f, 1000000000), -EBADMSG);
+        expect_bad(f, "boiler_temp", "no temperature");
+        assert_int_equal(sample_after(f, 200000000), 0);
+        assert_float_equal(value(f, "boiler_temp"), 20, 0);
+        assert_true(queue_empty(f));
+        queue(f, BOILER, 21000, 0x10);
+        assert_int_equal(sample_after(f, 1), 0); /* a good one may be read at once */
 }
 
 static void test_power_on(void **state) {
@@ -282,37 +312,37 @@ static void test_power_on(void **state) {
         queue(f, BOILER, 85000, 0x0c);
         queue(f, BOILER, 85000, 0x0c);
         assert_int_equal(harness_open(f->harness), 0);
-        assert_int_equal(harness_sample(f->harness), -ERANGE);
+        assert_int_equal(sample(f), -ERANGE);
         expect_bad(f, "boiler_temp", "as the first reading");
         assert_true(queue_empty(f));
 
         queue(f, BOILER, 85000, 0x0c); /* once more, and it has converted */
         queue(f, BOILER, 20000, 0x0c);
-        assert_int_equal(harness_sample(f->harness), 0);
+        assert_int_equal(sample(f), 0);
         assert_float_equal(value(f, "boiler_temp"), 20, 0);
         assert_true(queue_empty(f));
 
         queue(f, BOILER, 85000, 0x0c);
         queue(f, BOILER, 85000, 0x0c);
-        assert_int_equal(harness_sample(f->harness), -ERANGE);
+        assert_int_equal(sample(f), -ERANGE);
         expect_bad(f, "boiler_temp", "so far from the reading before");
 
         /* A boiler that does have 85 degrees, with a copy of a DS18B20 that cannot say so. */
         for (size_t i = 0; i < ELEMENTS(passing); i++)
                 queue(f, BOILER, passing[i], 0x0c);
         for (int i = 0; i < 4; i++)
-                assert_int_equal(harness_sample(f->harness), 0);
+                assert_int_equal(sample(f), 0);
         assert_float_equal(value(f, "boiler_temp"), 84.937, 0);
         assert_true(queue_empty(f));
 
         queue(f, BOILER, 20000, 0x10);
-        assert_int_equal(harness_sample(f->harness), 0);
+        assert_int_equal(sample(f), 0);
         queue(f, BOILER, 85000, 0x10); /* it says that it has converted: a real one, however far */
-        assert_int_equal(harness_sample(f->harness), 0);
+        assert_int_equal(sample(f), 0);
         assert_float_equal(value(f, "boiler_temp"), 85, 0);
         queue(f, BOILER, 85000, 0x0c); /* and one that can say so and does not has lost its supply, however near */
         queue(f, BOILER, 85000, 0x0c);
-        assert_int_equal(harness_sample(f->harness), -ERANGE);
+        assert_int_equal(sample(f), -ERANGE);
         expect_bad(f, "boiler_temp", "not believed of one that says when it has converted");
         assert_true(queue_empty(f));
 }
@@ -323,7 +353,7 @@ static void test_no_driver(void **state) {
         configure(f, BOILER);
         file_put(f, BOILER, "name", BOILER "\n");
         assert_int_equal(harness_open(f->harness), 0);
-        assert_int_equal(harness_sample(f->harness), -EIO);
+        assert_int_equal(sample(f), -EIO);
         expect_bad(f, "boiler_temp", "has no file w1_slave, so its driver is missing: modprobe w1_therm");
 }
 
@@ -334,20 +364,20 @@ static void test_only(void **state) {
         configure(f, "only");
         tree_put(f->root, MASTER "/26-000001a2b3c4/name", "a battery monitor is not in the way");
         assert_int_equal(harness_open(f->harness), 0);
-        assert_int_equal(harness_sample(f->harness), -EIO);
+        assert_int_equal(sample(f), -EIO);
         assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "its probe gives no reading"), 1);
         expect_bad(f, "boiler_temp", "no probe on the bus");
         probe_put(f, BOILER, 84000);
-        assert_int_equal(harness_sample(f->harness), 0);
+        assert_int_equal(sample(f), 0);
         assert_float_equal(value(f, "boiler_temp"), 84, 0);
         probe_put(f, ROOM, 2000);
-        assert_int_equal(harness_sample(f->harness), -EIO);
+        assert_int_equal(sample(f), -EIO);
         expect_bad(f, "boiler_temp", "there are 2 probes");
         probe_remove(f, BOILER);
         file_put(f, ROOM, "w1_slave", reading(text, 85000, 0x0c)); /* another probe: 84 was not its own reading */
-        assert_int_equal(harness_sample(f->harness), -ERANGE);
+        assert_int_equal(sample(f), -ERANGE);
         probe_put(f, ROOM, 3000);
-        assert_int_equal(harness_sample(f->harness), 0);
+        assert_int_equal(sample(f), 0);
         assert_float_equal(value(f, "boiler_temp"), 3, 0);
         assert_int_equal(harness_logged(f->harness, TBAGENT_INFO, "not used"), 0);
 }
@@ -429,7 +459,7 @@ static void test_all_at_once(void **state) {
         probe_put(f, ROOM, 2000);
         assert_int_equal(harness_open(f->harness), 0);
         kernel_start(&k, f, "1\n");
-        assert_int_equal(harness_sample(f->harness), 0);
+        assert_int_equal(sample(f), 0);
         pthread_join(k.thread, NULL);
         assert_string_equal(k.written, "trigger\n"); /* just this; the kernel compares the length, too */
         assert_true(k.was_locked);
@@ -438,7 +468,7 @@ static void test_all_at_once(void **state) {
         assert_float_equal(value(f, "w1_" ROOM), 21, 0);
 
         kernel_start(&k, f, "0\n"); /* it took the word and did nothing */
-        assert_int_equal(harness_sample(f->harness), 0);
+        assert_int_equal(sample(f), 0);
         pthread_join(k.thread, NULL);
         assert_int_equal(harness_logged(f->harness, TBAGENT_INFO, "did not start a common conversion on"), 1);
         assert_int_equal(harness_count(f->harness, "w1_" BOILER), 2);
@@ -451,11 +481,11 @@ static void test_not_at_once(void **state) {
         probe_put(f, BOILER, 1000);
         assert_int_equal(harness_open(f->harness), 0);
         kernel_start(&k, f, "1\n");
-        assert_int_equal(harness_sample(f->harness), 0); /* a single one needs none */
+        assert_int_equal(sample(f), 0); /* a single one needs none */
         probe_put(f, ROOM, 2000);
         tree_put(f->root, MASTER "/26-000001a2b3c4/name", "with it on the bus the kernel would go astray");
         for (int i = 0; i < 2; i++)
-                assert_int_equal(harness_sample(f->harness), 0);
+                assert_int_equal(sample(f), 0);
         assert_int_equal(harness_logged(f->harness, TBAGENT_INFO, "one by one: with 26-000001a2b3c4 on the bus"), 1);
         assert_float_equal(value(f, "w1_" ROOM), 2, 0);
         assert_int_equal(k.written[0], 0);
@@ -475,10 +505,10 @@ static void test_no_rights_at_once(void **state) {
         assert_int_equal(harness_open(f->harness), 0);
         if (root)
                 assert_int_equal(seteuid(65534), 0);
-        assert_int_equal(harness_sample(f->harness), 0);
+        assert_int_equal(sample(f), 0);
         assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "no rights"), 0); /* a rule may be about to run */
         for (int i = 0; i < 2; i++)
-                assert_int_equal(harness_sample(f->harness), 0);
+                assert_int_equal(sample(f), 0);
         if (root)
                 assert_int_equal(seteuid(0), 0);
         assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "no rights to start a common conversion"), 1);
@@ -509,27 +539,27 @@ static void test_resolution(void **state) {
         file_put(f, BOILER, "resolution", "12\n");
         file_put(f, ROOM, "resolution", "12\n");
         assert_int_equal(harness_open(f->harness), 0);
-        assert_int_equal(harness_sample(f->harness), 0);
+        assert_int_equal(sample(f), 0);
         expect_resolution(f, BOILER, 9);
         expect_resolution(f, ROOM, 10);
 
         file_put(f, BOILER, "resolution", "12\n"); /* its supply broke down, and it shows that at the next read */
         file_put(f, BOILER, "w1_slave", "");
-        assert_int_equal(harness_sample(f->harness), 0);
+        assert_int_equal(sample(f), 0);
         expect_resolution(f, BOILER, 12);
         probe_put(f, BOILER, 1000);
-        assert_int_equal(harness_sample(f->harness), 0);
+        assert_int_equal(sample(f), 0);
         expect_resolution(f, BOILER, 9);
 
         file_put(f, ROOM, "resolution", "-5\n"); /* the kernel cannot ask it */
         f->options[3].value = "11";
         assert_int_equal(harness_setting(f->harness, "room_temp.resolution"), 0);
         for (int i = 0; i < 2; i++)
-                assert_int_equal(harness_sample(f->harness), 0);
+                assert_int_equal(sample(f), 0);
         assert_int_equal(
                 harness_logged(f->harness, TBAGENT_WARNING, "room_temp: " ROOM " does not take a resolution of 11 bits; "), 1);
         file_put(f, ROOM, "resolution", "12\n");
-        assert_int_equal(harness_sample(f->harness), 0);
+        assert_int_equal(sample(f), 0);
         expect_resolution(f, ROOM, 11);
         assert_float_equal(value(f, "room_temp"), 2, 0);
 }
@@ -556,7 +586,7 @@ static void test_resolution_refused(void **state) {
         if (root)
                 assert_int_equal(seteuid(65534), 0);
         for (int i = 0; i < 2; i++)
-                assert_int_equal(harness_sample(f->harness), 0);
+                assert_int_equal(sample(f), 0);
         if (root)
                 assert_int_equal(seteuid(0), 0);
         assert_int_equal(
@@ -576,11 +606,11 @@ static void test_two_buses(void **state) {
         probe_put(f, BOILER, 1000);
         tree_put(f->root, "w1_bus_master2/" ROOM "/w1_slave", reading(text, 2000, 0x10));
         assert_int_equal(harness_open(f->harness), 0);
-        assert_int_equal(harness_sample(f->harness), 0);
+        assert_int_equal(sample(f), 0);
         assert_float_equal(value(f, "w1_" BOILER), 1, 0);
         assert_float_equal(value(f, "w1_" ROOM), 2, 0);
         tree_put(f->root, MASTER, NULL); /* one of them is unplugged */
-        assert_int_equal(harness_sample(f->harness), 0);
+        assert_int_equal(sample(f), 0);
         expect_bad(f, "w1_" BOILER, "is not on the bus");
         assert_int_equal(harness_count(f->harness, "w1_" ROOM), 2);
 }
@@ -592,7 +622,7 @@ static void test_one_of_two_fails(void **state) {
         f->options[2] = (Option){"sensors.room_temp.id", ROOM};
         probe_put(f, ROOM, 19000);
         assert_int_equal(harness_open(f->harness), 0);
-        assert_int_equal(harness_sample(f->harness), 0);
+        assert_int_equal(sample(f), 0);
         expect_bad(f, "boiler_temp", "is not on the bus");
         assert_float_equal(value(f, "room_temp"), 19, 0);
 }
@@ -609,7 +639,7 @@ static void test_bad_id(void **state) {
                 assert_int_equal(harness_open(f->harness), 0);
                 assert_int_equal(harness_logged(f->harness, TBAGENT_ERROR, "is no id of a thermometer; write one such as"),
                                  i + 1);
-                assert_int_equal(harness_sample(f->harness), 0); /* the other one goes on */
+                assert_int_equal(sample(f), 0); /* the other one goes on */
                 expect_bad(f, "boiler_temp", "no id of a thermometer");
                 assert_float_equal(value(f, "room_temp"), 19, 0);
                 harness_close(f->harness);
@@ -631,12 +661,12 @@ static void test_no_bus(void **state) {
         tree_put(f->root, MASTER "/w1_master_slave_count", "0\n");
         tree_put(f->root, MASTER "/00-800000000000/name", "what a floating line shows\n");
         assert_int_equal(harness_open(f->harness), 0);
-        assert_int_equal(harness_sample(f->harness), -EAGAIN);
-        assert_int_equal(harness_sample(f->harness), -EAGAIN);
+        assert_int_equal(sample(f), -EAGAIN);
+        assert_int_equal(sample(f), -EAGAIN);
         assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "lacks the pull-up"), 1);
         assert_int_equal(harness_logged(f->harness, TBAGENT_INFO, "no temperature probe on the bus yet"), 1);
         tree_put(f->root, MASTER, NULL);
-        assert_int_equal(harness_sample(f->harness), -ENODEV);
+        assert_int_equal(sample(f), -ENODEV);
         assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "dtoverlay"), 5);
 }
 
@@ -653,7 +683,7 @@ static void test_permission(void **state) {
         if (root)
                 assert_int_equal(seteuid(65534), 0);
         for (int i = 0; i < 2; i++) {
-                assert_int_equal(harness_sample(f->harness), -EACCES);
+                assert_int_equal(sample(f), -EACCES);
                 expect_bad(f, "boiler_temp", "permission denied");
         }
         assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "boiler_temp: may not read"), 1);
@@ -701,6 +731,7 @@ int main(void) {
                 TEST(test_failed_reads),
                 TEST(test_thermocouple),
                 TEST(test_retries),
+                TEST(test_left_alone),
                 TEST(test_power_on),
                 TEST(test_no_driver),
                 TEST(test_only),
