@@ -14,10 +14,8 @@
  * late the attempt is given up here and the thread skips what is left of it when it comes back. A connect
  * that fails without a word, or takes too long, is followed by a probe that finds the words.
  *
- * How long WAITING is: refused credentials 30 s, 90 s, then 5 min; taken over 10 s, doubled up to 5 min (two
- * devices with one token must not throw each other out for ever); else full jitter, doubled from backoff_min
- * to backoff_max, begun anew when a connection lasted. Never less than 100 ms: the library may still have a
- * packet of the old socket in its hands, and the new one may get the same number.
+ * How long WAITING is says mqtt/backoff.h. Never less than 100 ms: the library may still have a packet of the
+ * old socket in its hands, and the new one may get the same number.
  *
  * Protocol: 5, and 3.1.1 for good when a CONNACK says that 5 is not spoken. Two closes without CONNACK in a
  * row may mean the same, but a proxy before a server that restarts does that too: so 3.1.1 is then tried,
@@ -34,8 +32,8 @@
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/random.h>
 
+#include "mqtt/backoff.h"
 #include "mqtt/flight.h"
 #include "mqtt/link.h"
 #include "mqtt/session.h"
@@ -43,11 +41,7 @@
 #define RETRY_MIN       (100 * USEC_PER_MSEC)
 #define PROBE_STEP      (3 * USEC_PER_SEC)
 #define PROBE_TIMEOUT   (12 * USEC_PER_SEC)
-#define LASTED          (30 * USEC_PER_SEC) /* a connection that lasted ends the back-off's growth */
-#define LASTED_TAKEOVER (600 * USEC_PER_SEC)
 #define SOON            (10 * USEC_PER_SEC) /* closed "soon" after CONNACK */
-#define TAKEOVER_MIN    (10 * USEC_PER_SEC)
-#define TAKEOVER_MAX    (300 * USEC_PER_SEC)
 #define SILENT_CLOSES   2
 #define TEXT_MAX        640
 
@@ -66,7 +60,8 @@ struct Session {
         ProbeCause cause; /* what the probe is about */
         int protocol;
         bool settled; /* a CONNACK said that protocol is right */
-        unsigned attempts, refusals, takeovers, silent_closes, early_closes;
+        Backoff backoff;
+        unsigned silent_closes, early_closes;
 
         uint64_t connections, downlinks;
         usec_t connected_at;
@@ -110,54 +105,6 @@ static void flight_lose(Session *s) {
 
 /* ---- waiting */
 
-static usec_t random_below(usec_t limit) {
-        uint64_t number = 0;
-
-        if (getrandom(&number, sizeof(number), 0) != sizeof(number))
-                number = (uintptr_t)&number; /* not before the kernel's pool is ready: any delay will do */
-        return limit > 0 ? number % limit : 0;
-}
-
-static usec_t doubled(usec_t min, usec_t max, unsigned times) {
-        return times < 32 ? MIN(min << times, max) : max;
-}
-
-static usec_t delay_jitter(Session *s) {
-        return random_below(doubled(s->params.backoff_min, s->params.backoff_max, s->attempts++));
-}
-
-static usec_t delay_refused(Session *s) {
-        static const usec_t steps[] = { 30 * USEC_PER_SEC, 90 * USEC_PER_SEC, 300 * USEC_PER_SEC };
-
-        return steps[MIN(s->refusals++, (unsigned)ELEMENTS(steps) - 1)];
-}
-
-static usec_t delay_takeover(Session *s) {
-        usec_t half = doubled(TAKEOVER_MIN, TAKEOVER_MAX, s->takeovers++) / 2;
-
-        return half + random_below(half);
-}
-
-static usec_t delay_for(Session *s, SessionReason reason) {
-        switch (reason) {
-        case SESSION_NO_CREDENTIALS:
-        case SESSION_REFUSED:
-                return delay_refused(s);
-        case SESSION_TAKEN_OVER:
-                return delay_takeover(s);
-        case SESSION_OK:
-        case SESSION_NO_NETWORK:
-        case SESSION_UNAVAILABLE:
-        case SESSION_TIMEOUT:
-        case SESSION_CLOSED:
-        case SESSION_RATE_LIMITED:
-        case SESSION_CREDENTIALS_CHANGED:
-        case SESSION_DISCONNECTED:
-                break;
-        }
-        return delay_jitter(s);
-}
-
 /* Ends what there is, tells what was lost with it, then why, and waits. */
 static void wait_for(Session *s, usec_t delay, SessionReason reason, int code, const char *text) {
         usec_t retry = now(s) + MAX(delay, RETRY_MIN);
@@ -176,7 +123,7 @@ static _printf_(4, 5) void wait_after(Session *s, SessionReason reason, int code
         va_start(ap, format);
         vsnprintf(text, sizeof(text), format, ap);
         va_end(ap);
-        wait_for(s, delay_for(s, reason), reason, code, text);
+        wait_for(s, backoff_after(&s->backoff, reason), reason, code, text);
 }
 
 /* ---- connecting */
@@ -300,7 +247,8 @@ static void on_connected(Session *s) {
 
         s->state = SESSION_CONNECTED;
         s->settled = true;
-        s->silent_closes = s->refusals = 0;
+        s->silent_closes = 0;
+        backoff_connected(&s->backoff);
         s->connections++;
         s->downlinks = 0;
         s->connected_at = now(s);
@@ -316,10 +264,7 @@ static void on_connected(Session *s) {
 static void judge_length(Session *s) {
         usec_t lasted = now(s) - s->connected_at;
 
-        if (lasted >= LASTED)
-                s->attempts = 0;
-        if (lasted >= LASTED_TAKEOVER)
-                s->takeovers = 0;
+        backoff_lasted(&s->backoff, lasted);
         s->early_closes = lasted < SOON ? s->early_closes + 1 : 0;
 }
 
@@ -486,8 +431,8 @@ int session_new(Session **ret, const SessionParams *params) {
         s->params.keepalive = params->keepalive ?: 30 * USEC_PER_SEC;
         s->params.connect_timeout = params->connect_timeout ?: 20 * USEC_PER_SEC;
         s->params.ack_timeout = params->ack_timeout ?: 15 * USEC_PER_SEC;
-        s->params.backoff_min = params->backoff_min ?: USEC_PER_SEC;
-        s->params.backoff_max = params->backoff_max ?: 120 * USEC_PER_SEC;
+        s->backoff.min = params->backoff_min ?: USEC_PER_SEC;
+        s->backoff.max = params->backoff_max ?: 120 * USEC_PER_SEC;
         s->params.message_max = params->message_max ?: MIB + 64 * KIB;
         s->protocol = params->protocol ? params->protocol : 5;
 
