@@ -171,6 +171,7 @@ struct tbagent_services {
         int (*lost)(struct tbagent_host *, uint32_t points, int64_t from_ns, int64_t to_ns, const char *why);
         int (*problem)(struct tbagent_host *, const struct tbagent_node *, const char *option, const char *text);
         const char *(*channel)(const struct tbagent_node *);
+        int (*is_once)(struct tbagent_host *);
 };
 
 struct tbagent_host {
@@ -257,6 +258,8 @@ static inline int tbagent_fd_forget(struct tbagent_host *h, const char *name) { 
 /* In close(): 1: nobody takes over (the daemon stops, the instance goes), so outputs get the value for that and are forgotten;
  * what is still kept afterwards is left to exit_state(). 0: it is opened again soon, here or in another process. */
 static inline int tbagent_is_final(struct tbagent_host *h) { return h->services->is_final(h); }
+/* 1: somebody looks by tbagent --once, and the daemon may be running: read, and leave every output as it is. */
+static inline int tbagent_is_once(struct tbagent_host *h) { return h->services->is_once(h); }
 
 /* From scan() only: one thing found, as a JSON object of texts: "id" and "what" it is, for people. Where it can be used,
  * "config" as the file would have it ("NAME = { ... };"), and with that, if need be: "group", the map option that it goes

@@ -351,4 +351,4 @@ static int exec_open(struct tbagent_host *host, void **ret_state) {
 }
 
 TBAGENT_PLUGIN(.name = "exec", .summary = "any program as a sensor, by lines of JSON", .options = exec_options, .open = exec_open,
-               .sample = exec_sample, .close = exec_close);
+               .sample = exec_sample, .close = exec_close, .check = exec_check);

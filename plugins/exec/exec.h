@@ -33,7 +33,8 @@ typedef struct Exec {
 
 /* ---- setup.c: options to argv, env and params */
 extern const struct tbagent_option exec_options[];
-/* 0; -EINVAL after telling what is wrong; -ENOMEM. */
+int exec_check(struct tbagent_host *host);
+/* Of options that were checked. 0; -ENOMEM. */
 int exec_configure(Exec *e);
 void exec_unconfigure(Exec *e);
 /* Says why it does not start (what NULL: the program can't be run), and what may help. */

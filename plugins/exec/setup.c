@@ -46,8 +46,6 @@ void start_tell(Exec *e, const char *what, int error) {
                 hint = "; the service sees no home folders: put it into /usr/local/bin, or see man tbagent-plugin-exec";
         else if (error == -EACCES)
                 hint = "; it has to be executable (chmod +x) for the user tbagent";
-        else if (error == -ENOENT && strchr(program, ' '))
-                hint = "; write program and arguments as a list, [\"program\", \"argument\"], or set shell = true";
         snprintf(e->trouble, sizeof(e->trouble), "%s: %s: %s%s", program, what ? what : "cannot run it", strerrordesc_np(-error),
                  hint);
         tbagent_log(e->host, TBAGENT_WARNING, e->trouble);
@@ -61,19 +59,36 @@ static size_t strings_count(struct tbagent_host *host, const char *option) {
         return n;
 }
 
+static bool env_is_right(const char *setting) {
+        return *setting != '=' && strchr(setting, '=');
+}
+
+/* What the table cannot say of them. */
+int exec_check(struct tbagent_host *host) {
+        const struct tbagent_node *options = tbagent_options(host);
+        const char *program = tbagent_string(host, options, "command", 0), *setting;
+        bool shell = tbagent_int(host, options, "shell"), list = tbagent_string(host, options, "command", 1);
+
+        if (!program || !*program)
+                tbagent_problem(host, options, "command", "is empty: write the program and its arguments as a list");
+        else if (shell && list)
+                tbagent_problem(host, options, "command", "is a list: with shell = true it is one text, as for a shell");
+        else if (!shell && !list && strchr(program, ' ') && access(program, F_OK) < 0 && errno == ENOENT)
+                tbagent_problem(host, options, "command", "is no program: write program and arguments as a list, [\"program\", "
+                                "\"argument\"], or set shell = true for pipes and quotes");
+        for (size_t i = 0; (setting = tbagent_string(host, options, "env", i)); i++)
+                if (!env_is_right(setting)) {
+                        tbagent_problem(host, options, "env", "has one that is not written as \"NAME=value\"");
+                        break;
+                }
+        return 0;
+}
+
 static int argv_make(Exec *e) {
         const struct tbagent_node *options = tbagent_options(e->host);
         bool shell = tbagent_int(e->host, options, "shell");
         size_t n = strings_count(e->host, "command"), at = 0;
 
-        if (n == 0 || !*tbagent_string(e->host, options, "command", 0)) {
-                tbagent_log(e->host, TBAGENT_ERROR, "command: is empty");
-                return -EINVAL;
-        }
-        if (shell && n > 1) {
-                tbagent_log(e->host, TBAGENT_ERROR, "command: with shell = true it is one string, not a list");
-                return -EINVAL;
-        }
         e->argv = calloc(n + 3, sizeof(char *));
         if (!e->argv)
                 return -ENOMEM;
@@ -125,10 +140,6 @@ static int env_make(Exec *e) {
                 r = env_set(e, &n, env_setting("TBAGENT_INSTANCE", tbagent_instance(e->host)));
         for (size_t i = 0; r == 0 && i < n_own; i++) {
                 value = tbagent_string(e->host, tbagent_options(e->host), "env", i);
-                if (!strchr(value, '=') || *value == '=') {
-                        tbagent_log(e->host, TBAGENT_ERROR, "env: each is written as \"NAME=value\"");
-                        return -EINVAL;
-                }
                 r = env_set(e, &n, strdup(value));
         }
         return r;

@@ -216,12 +216,23 @@ static void on_timer(struct tbagent_host *host, void *state, int fd, uint32_t ev
 
 /* ---- verbs */
 
+/* Nobody who only looks is to move an output. */
+static bool left_alone(Gpio *g, const struct tbagent_node *node) {
+        if (!tbagent_is_once(g->host) || strcmp(tbagent_string(g->host, node, "direction", 0), "out") != 0)
+                return false;
+        gpio_say(g, TBAGENT_WARNING, "%s is an output: --once leaves it alone", tbagent_name(g->host, node));
+        return true;
+}
+
 static void read_lines(Gpio *g) {
         const struct tbagent_node *node;
 
-        while (g->n_lines < LINES_MAX && (node = tbagent_member(g->host, tbagent_options(g->host), "lines", g->n_lines))) {
-                Line *l = &g->lines[g->n_lines++];
+        for (size_t i = 0; g->n_lines < LINES_MAX && (node = tbagent_member(g->host, tbagent_options(g->host), "lines", i)); i++) {
+                Line *l = &g->lines[g->n_lines];
 
+                if (left_alone(g, node))
+                        continue;
+                g->n_lines++;
                 l->gpio = g;
                 l->node = node;
                 l->fd = -1;
@@ -314,13 +325,14 @@ static int gpio_sample(struct tbagent_host *host, void *state) {
         Gpio *g = state;
         size_t good = 0;
 
-        (void)host;
         for (size_t i = 0; i < g->n_lines; i++)
                 good += sample_line(&g->lines[i]) == 0;
         gpio_remember(g);
         gpio_arm(g);
-        if (good > 0 || g->n_lines == 0)
+        if (good > 0)
                 return 0;
+        if (g->n_lines == 0)
+                return tbagent_is_once(host) ? -ENODEV : 0;
         gpio_say(g, TBAGENT_WARNING, "%s: %s", g->lines[0].key, g->lines[0].why);
         return -ENODEV;
 }

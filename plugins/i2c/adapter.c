@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -144,23 +145,34 @@ static int known_to_kernel(const char *root, int number) {
         return number >= 0 && access(path, F_OK) == 0;
 }
 
+/* Whose rights these are: the service's, or those of somebody who tries something. */
+static void explain_denied(const char *path, char out[static ADAPTER_TEXT_SIZE]) {
+        const struct passwd *user = getpwuid(geteuid());
+
+        if (user && strcmp(user->pw_name, "tbagent") == 0)
+                say(out, ADAPTER_TEXT_SIZE, "%s: permission denied: sudo usermod -aG i2c tbagent, then sudo systemctl restart tbagent "
+                         "(ls -l %s shows who may)", path, path);
+        else
+                say(out, ADAPTER_TEXT_SIZE, "%s: permission denied for the user %s: try it with sudo (ls -l %s shows who may)", path,
+                         user ? user->pw_name : "that this is", path);
+}
+
 void adapter_explain(const char *root, const Adapter *a, int error, char out[static ADAPTER_TEXT_SIZE]) {
         if (!a->path[0]) {
                 say(out, ADAPTER_TEXT_SIZE, "no I2C bus is called \"%s\"", a->name);
                 others_append(root, out);
         } else if (error == -ENOENT && known_to_kernel(root, a->number))
-                say(out, ADAPTER_TEXT_SIZE, "no %s, though the bus is on: modprobe i2c-dev; to have it at every start: "
-                         "echo i2c-dev > /etc/modules-load.d/i2c-dev.conf", a->path);
+                say(out, ADAPTER_TEXT_SIZE, "no %s, though the bus is on: sudo modprobe i2c-dev; to have it at every start: "
+                         "echo i2c-dev | sudo tee /etc/modules-load.d/i2c-dev.conf", a->path);
         else if (error == -ENODEV) {
                 say(out, ADAPTER_TEXT_SIZE, "%s is gone", a->path);
                 others_append(root, out);
         } else if (error == -ENOENT || error == -ENXIO) {
-                say(out, ADAPTER_TEXT_SIZE, "no %s: raspi-config nonint do_i2c 0 switches the bus on (or dtparam=i2c_arm=on in "
+                say(out, ADAPTER_TEXT_SIZE, "no %s: sudo raspi-config nonint do_i2c 0 switches the bus on (or dtparam=i2c_arm=on in "
                          "/boot/firmware/config.txt and a reboot)", a->path);
                 others_append(root, out);
         } else if (error == -EACCES)
-                say(out, ADAPTER_TEXT_SIZE, "%s: permission denied: usermod -aG i2c tbagent, then systemctl restart tbagent "
-                         "(ls -l %s shows who may)", a->path, a->path);
+                explain_denied(a->path, out);
         else if (error == -EPERM)
                 say(out, ADAPTER_TEXT_SIZE, "%s: the service may not open it: write [Service] and DeviceAllow=%s rw by systemctl "
                          "edit tbagent, then systemctl restart tbagent", a->path, a->path);

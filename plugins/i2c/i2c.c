@@ -92,7 +92,9 @@ static int i2c_sample(struct tbagent_host *host, void *state) {
         pins_sample(i, &tally);
         if (tally.good > 0)
                 return 0;
-        return tally.bad > 0 ? failure_tell(i, &tally) : -EAGAIN;
+        if (tally.bad > 0)
+                return failure_tell(i, &tally);
+        return tbagent_is_once(host) ? -ENODEV : -EAGAIN;
 }
 
 static int counters_reply(I2c *i, uint64_t id) {

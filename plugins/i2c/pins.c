@@ -330,6 +330,22 @@ static int pin_add(I2c *i, const struct tbagent_node *node) {
         return 0;
 }
 
+/* Nobody who only looks is to move an output: an expander that has one is not asked at all. */
+static void outputs_leave_alone(I2c *i) {
+        char line[WHY_SIZE];
+
+        for (size_t n = 0; n < i->n_expanders; n++) {
+                Expander *e = i->expanders[n];
+
+                if (e->state.outputs == 0)
+                        continue;
+                snprintf(line, sizeof(line), "%.60s has outputs: --once leaves it alone", e->name);
+                tbagent_log(i->host, TBAGENT_WARNING, line);
+                while (e->n_pins > 0)
+                        free(e->pins[--e->n_pins]);
+        }
+}
+
 int pins_configure(I2c *i) {
         const struct tbagent_node *options = tbagent_options(i->host), *node;
         int r = 0;
@@ -339,6 +355,8 @@ int pins_configure(I2c *i) {
         i->n_named = i->n_expanders;
         for (size_t n = 0; r == 0 && (node = tbagent_member(i->host, options, "pins", n)); n++)
                 r = pin_add(i, node);
+        if (r == 0 && tbagent_is_once(i->host))
+                outputs_leave_alone(i);
         return r;
 }
 

@@ -45,16 +45,35 @@ static ProbeParams probe_params(const CheckParams *params, const Config *config,
                               .log_level = params->log_level, .problem = add_problem, .userdata = problems };
 }
 
-/* A connection would fail at once for want of these: no mistake of the file, but worth a line. */
+/* A connection would fail at once for want of these. A token that is still to be put there is no mistake of the file, two of
+ * them are: which one is meant only people know. */
 static void check_credentials(const Config *config, ConfigProblems *problems, const char *path) {
         _cleanup_(freep) char *username = NULL, *password = NULL, *text = NULL;
+        int r;
 
-        if (config_url(config) && config_credentials(config, &username, &password, &text) < 0)
-                config_problems_add(problems, false, "", path, 0, "%s", text ? text : "there are no credentials for the server");
+        if (!config_url(config))
+                return;
+        r = config_credentials(config, &username, &password, &text);
+        if (r < 0)
+                config_problems_add(problems, r == -EINVAL, "", path, 0, "%s", text ? text : "there are no credentials for the server");
         if (password)
                 explicit_bzero(password, strlen(password));
         if (username)
                 explicit_bzero(username, strlen(username));
+}
+
+static void check_certificates(const Config *config, ConfigProblems *problems) {
+        static const char *const names[] = { "ca", "cert", "key" };
+        const Node *server = node_member(config_top(config), "server", 0);
+
+        for (size_t i = 0; i < ELEMENTS(names); i++) {
+                const char *path = node_string(server, names[i], 0);
+                unsigned line = 0;
+
+                if (path && access(path, F_OK) < 0 && errno == ENOENT)
+                        config_problems_add(problems, false, "", node_file(server, names[i], &line), line,
+                                            "server.%s: %s is not there: see /usr/share/doc/tbagent/TLS.md", names[i], path);
+        }
 }
 
 static void print_summary(const Config *config, const char *path) {
@@ -122,6 +141,7 @@ int check_configuration(const CheckParams *params) {
                 p.timeout = CHECK_TIMEOUT;
                 r = probe_run(&p);
                 check_credentials(config, &problems, params->config_path);
+                check_certificates(config, &problems);
         }
         fatal = print_problems(&problems);
         config_problems_free(problems.list, problems.n);

@@ -19,7 +19,7 @@
 
 const struct tbagent_option instance_options[] = {
         { "plugin", TBAGENT_STRING, TBAGENT_REQUIRED, NULL, 0, 0, NULL, NULL,
-          "Name of the plugin, as in tbagentctl plugins.", NULL },
+          "Name of the plugin, as in tbagent --options.", NULL },
         { "enabled", TBAGENT_BOOL, R, "true", 0, 0, NULL, NULL,
           "false stops the instance and keeps its configuration.", NULL },
         { "optional", TBAGENT_BOOL, 0, "false", 0, 0, NULL, NULL, "Hardware that is not there is no fault, and not told.", NULL },

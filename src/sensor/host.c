@@ -239,7 +239,7 @@ static int run(Host *h) {
         ServeParams params = {
                 .loop = h->loop, .fd = h->fd, .outbox = h->outbox, .guard = &h->guard, .plugin = h->plugin,
                 .instance = h->instance, .options = h->options, .settings = h->settings, .channels = h->channels,
-                .state = h->state, .state_size = h->state_size,
+                .state = h->state, .state_size = h->state_size, .once = h->mode == MODE_ONCE,
         };
         int r = serve_new(&serve, &params);
 

@@ -294,6 +294,10 @@ static int op_is_final(struct tbagent_host *h) {
         return of(h)->final;
 }
 
+static int op_is_once(struct tbagent_host *h) {
+        return of(h)->params.once;
+}
+
 static int op_is_online(struct tbagent_host *h) {
         return of(h)->online;
 }
@@ -367,6 +371,7 @@ const struct tbagent_services operations = {
         .found = op_found,
         .fd_forget = op_fd_forget,
         .is_final = op_is_final,
+        .is_once = op_is_once,
         .is_online = op_is_online,
         .lost = op_lost,
         .problem = op_problem,

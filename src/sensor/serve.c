@@ -386,6 +386,7 @@ static int serve_wire(Serve *s) {
                 .options = s->params.options,
                 .channels = &s->channels,
                 .strict = streq(node_string(s->params.options, "order", 0), "strict"),
+                .once = s->params.once,
                 .state = s->params.state,
                 .state_size = s->params.state_size,
                 .take_fd = take_fd,

@@ -23,6 +23,7 @@ typedef struct ServeParams {
         Channels *channels; /* taken over */
         const void *state;
         size_t state_size;
+        bool once; /* it is for serve_once() */
 } ServeParams;
 
 /* All but `channels` is borrowed. On failure channels stays the caller's. */

@@ -23,6 +23,7 @@ typedef struct ServicesParams {
         Node *options;
         Channels **channels;  /* what the pointer points to may be replaced between calls */
         bool strict;
+        bool once; /* one sample for somebody who looks */
         const void *state;    /* kept from before; copied */
         size_t state_size;
         /* takes the descriptor out of FRAME_FD, or -errno; waits for it */

@@ -179,6 +179,7 @@ static Harness *make(Fixture *f) {
         s->publish_attributes = publish_attributes;
         s->request_attributes = request_attributes;
         harness_set_now(h, f->now);
+        harness_set_once(h, f->once);
         return h;
 }
 

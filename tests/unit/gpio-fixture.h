@@ -16,7 +16,7 @@ typedef struct Fixture {
         uint8_t state[4096];
         size_t state_size;
         unsigned puts;
-        bool online, final;
+        bool online, final, once;
         bool claimed;        /* another process drives what is kept */
         char taken[400];     /* what was asked for of it, in order: "gpiochip0-27 " */
         int watch_error, keep_error; /* of what is watched, or kept, from now on; 0: none */

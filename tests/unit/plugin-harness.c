@@ -44,11 +44,11 @@ struct Harness {
 
         Emit *emits;
         size_t n_emits, row;
-        bool row_open;
+        bool row_open, once;
         int64_t row_time, now;
         char *lines[LINES_MAX], *found[256], *reply;
         int levels[LINES_MAX];
-        size_t n_lines, n_found;
+        size_t n_lines, n_found, n_problems;
 
         int epoll;
         int watched[WATCHES_MAX];
@@ -133,6 +133,15 @@ static void log_line(struct tbagent_host *host, int level, const char *text) {
                 print_message("# <%d> %s\n", level, text);
         h->levels[h->n_lines] = level;
         h->lines[h->n_lines++] = copy(text);
+}
+
+static int problem(struct tbagent_host *host, const struct tbagent_node *n, const char *option, const char *text) {
+        char line[512];
+
+        snprintf(line, sizeof(line), "%s%s: %s", n->path, option, text);
+        log_line(host, TBAGENT_ERROR, line);
+        harness(host)->n_problems++;
+        return 0;
 }
 
 static const char *instance(struct tbagent_host *host) {
@@ -342,6 +351,10 @@ static int timeout(struct tbagent_host *host, uint64_t usec) {
         return 0;
 }
 
+static int is_once(struct tbagent_host *host) {
+        return harness(host)->once;
+}
+
 static int found(struct tbagent_host *host, const char *json) {
         Harness *h = harness(host);
 
@@ -396,6 +409,8 @@ static const struct tbagent_services services = {
         .reply = reply,
         .reply_error = reply_error,
         .found = found,
+        .problem = problem,
+        .is_once = is_once,
 };
 
 /* ---- the test's side */
@@ -474,6 +489,12 @@ void harness_row_end(Harness *h) {
         row_end(&h->host, 0);
 }
 
+size_t harness_check(Harness *h) {
+        h->n_problems = 0;
+        assert_int_equal(h->plugin->check(&h->host), 0);
+        return h->n_problems;
+}
+
 int harness_open(Harness *h) {
         int r;
 
@@ -521,6 +542,10 @@ void harness_close(Harness *h) {
         h->n_timers = 0; /* the host drops them with the instance */
         for (size_t i = 0; i < WATCHES_MAX; i++)
                 assert_null(h->watchers[i]);
+}
+
+void harness_set_once(Harness *h, bool once) {
+        h->once = once;
 }
 
 void harness_set_now(Harness *h, int64_t boottime_ns) {

@@ -41,6 +41,7 @@ void *harness_state(Harness *h);         /* the plugin's */
 void *harness_symbol(Harness *h, const char *name); /* of its library; NULL: there is none */
 void harness_row_end(Harness *h);        /* after such a verb */
 
+size_t harness_check(Harness *h); /* how many mistakes; each is logged as an error, "OPTION: TEXT" */
 int harness_open(Harness *h);
 int harness_sample(Harness *h);
 int harness_setting(Harness *h, const char *path); /* the test has changed the option before */
@@ -50,6 +51,8 @@ int harness_rpc(Harness *h, const char *channel, const char *method, const char 
 const char *harness_reply(Harness *h); /* JSON, or "CODE: MESSAGE"; NULL: there was none */
 void harness_close(Harness *h); /* fails the test when a descriptor is still watched */
 
+/* As under tbagent --once. */
+void harness_set_once(Harness *h, bool once);
 /* CLOCK_BOOTTIME as the plugin sees it; 0: the real one. */
 void harness_set_now(Harness *h, int64_t boottime_ns);
 /* Waits for watched descriptors and runs their functions once. False: none was ready in time. */

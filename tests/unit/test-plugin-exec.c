@@ -114,7 +114,7 @@ static void test_absent(void **state) {
         option(f, "command", "/usr/local/bin/not there at all");
         for (int i = 0; i < 3; i++)
                 assert_int_equal(harness_open(f->harness), -ENOENT);
-        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "write program and arguments as a list"), 3);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "cannot run it: No such file"), 3);
         option(f, "command", "/home/pi/read.sh");
         assert_int_equal(harness_open(f->harness), -ENOENT);
         assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "the service sees no home folders"), 1);
@@ -153,15 +153,22 @@ static void test_bad_options(void **state) {
         Fixture *f = *state;
 
         option(f, "command", "");
-        assert_int_equal(harness_open(f->harness), -EINVAL);
+        assert_int_equal(harness_check(f->harness), 1);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_ERROR, "command: is empty"), 1);
         option(f, "command", "echo\nhello");
         option(f, "shell", "true");
-        assert_int_equal(harness_open(f->harness), -EINVAL);
-        assert_int_equal(harness_logged(f->harness, TBAGENT_ERROR, "one string, not a list"), 1);
+        assert_int_equal(harness_check(f->harness), 1);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_ERROR, "command: is a list"), 1);
         option(f, "shell", "false");
         option(f, "env", "A=1\nB");
-        assert_int_equal(harness_open(f->harness), -EINVAL);
-        assert_int_equal(harness_logged(f->harness, TBAGENT_ERROR, "NAME=value"), 1);
+        assert_int_equal(harness_check(f->harness), 1);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_ERROR, "env: has one that is not written as \"NAME=value\""), 1);
+        option(f, "env", "A=1\nB=");
+        option(f, "command", "who | wc -l");
+        assert_int_equal(harness_check(f->harness), 1);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_ERROR, "command: is no program: write program and arguments as a list"), 1);
+        option(f, "shell", "true");
+        assert_int_equal(harness_check(f->harness), 0);
 }
 
 static void test_arguments(void **state) {

@@ -617,6 +617,31 @@ static void a_chip_that_comes_back_gets_what_is_wanted(void **state) {
         assert_true(f->lines->level(OTHER, 0));
 }
 
+/* tbagent --once, by hand, while the daemon has it or before it ever did. */
+static void who_only_looks_moves_nothing(void **state) {
+        Fixture *f = *state;
+
+        fixture_set(f, "pump.initial", "on");
+        fixture_set(f, "pump.on_exit", "off");
+        f->once = true;
+        start(f);
+        assert_int_equal(harness_sample(f->h), -ENODEV);
+        assert_int_equal(harness_logged(f->h, TBAGENT_WARNING, "pump is an output: --once leaves it alone"), 1);
+        assert_null(harness_last(f->h, "pump"));
+        fixture_end(f);
+
+        fixture_set(f, "button.line", "GPIO17");
+        start(f);
+        assert_int_equal(harness_sample(f->h), 0);
+        assert_int_equal(harness_count(f->h, "button"), 1);
+        fixture_stop(f);
+        assert_int_equal(moves(f), 0);
+
+        f->once = false;
+        start(f);
+        assert_true(high(f));
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         static const struct CMUnitTest tests[] = {
@@ -625,6 +650,7 @@ int main(void) {
                 TEST(last_is_no_pulse),
                 TEST(last_of_pwm_is_its_duty),
                 TEST(methods_move_it),
+                TEST(who_only_looks_moves_nothing),
                 TEST(widgets_use_pins),
                 TEST(status_is_that_of_the_lines),
                 TEST(a_pulse_ends),

@@ -34,13 +34,13 @@ static void test_no_bus(void **state) {
         option_set(f, "bus", "3");
         for (int i = 0; i < 2; i++)
                 assert_int_equal(harness_open(f->harness), -ENODEV);
-        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "/dev/i2c-3: raspi-config nonint do_i2c 0 switches"), 2);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "/dev/i2c-3: sudo raspi-config nonint do_i2c 0 switches"), 2);
         assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "dtparam=i2c_arm=on"), 2);
         assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "there are 1 (bcm2835 (i2c@7e804000))"), 2);
 
         tree_put(f->root, "sys/bus/i2c/devices/i2c-3/name", "fef04500.i2c\n");
         assert_int_equal(harness_open(f->harness), -ENODEV);
-        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "though the bus is on: modprobe i2c-dev"), 1);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "though the bus is on: sudo modprobe i2c-dev"), 1);
 
         tree_put(f->root, "dev/i2c-3", "a file, and no bus\n");
         assert_int_equal(harness_open(f->harness), -ENOTTY);
@@ -54,7 +54,7 @@ static void test_no_bus(void **state) {
         assert_int_equal(harness_open(f->harness), -EACCES);
         if (getuid() == 0)
                 assert_int_equal(seteuid(0), 0);
-        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "permission denied: usermod -aG i2c tbagent"), 1);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "permission denied for the user "), 1);
 }
 
 static void test_by_name_and_path(void **state) {

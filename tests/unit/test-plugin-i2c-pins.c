@@ -77,6 +77,32 @@ static void test_outputs_are_not_disturbed(void **state) {
         assert_float_equal(value(f, "door"), 1, 0);
 }
 
+/* tbagent --once: it writes to no expander that has an output. */
+static void test_once(void **state) {
+        Fixture *f = *state;
+        int r;
+
+        expander(f, "mcp23017", "model bytes\n00: f0 7f\n0c: 00 01\n12: 05 80\n14: 05 80\n");
+        option_set(f, "expanders.other.chip", "mcp23017");
+        option_set(f, "expanders.other.address", "0x21");
+        sim_chip(f->sim, 0x21, POWERED_ON);
+        pin(f, "pump", "pin=0 direction=out initial=on expander=panel");
+        pin(f, "door", "pin=9 expander=panel");
+        harness_set_once(f->harness, true);
+        assert_int_equal(harness_open(f->harness), 0);
+        sample(f, &r);
+        assert_int_equal(r, -ENODEV);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_WARNING, "panel has outputs: --once leaves it alone"), 1);
+        harness_close(f->harness);
+
+        pin(f, "window", "pin=0 expander=other");
+        assert_int_equal(harness_open(f->harness), 0);
+        sample(f, &r);
+        assert_int_equal(r, 0);
+        assert_int_equal(harness_count(f->harness, "window"), 1);
+        assert_int_equal(sim_transactions(f->sim, 0x20), 0);
+}
+
 /* Powered on a moment ago: all pins are inputs, and outputs begin as off, also those that are active low. */
 static void test_begins_off(void **state) {
         Fixture *f = *state;
@@ -379,6 +405,7 @@ int main(void) {
         static const struct CMUnitTest tests[] = {
                 TEST(test_outputs_are_not_disturbed),
                 TEST(test_begins_off),
+                TEST(test_once),
                 TEST(test_no_transient),
                 TEST(test_methods),
                 TEST(test_method_fails),
