@@ -106,8 +106,11 @@ double counter_waited(const Counter *c, size_t index) {
 double counter_rate(Counter *c, int64_t now_ns, int64_t timeout_ns) {
         double most;
 
-        if (c->last_ns == 0)
-                return -1;
+        if (c->last_ns == 0) {
+                if (c->since_ns == 0)
+                        c->since_ns = now_ns;
+                return now_ns - c->since_ns >= timeout_ns ? 0 : -1; /* the server may have a rate of before */
+        }
         if (c->n_recent > 0) {
                 if (c->before_ns > 0 && c->last_ns > c->before_ns)
                         c->rate = (double)c->n_recent * 1e9 / (double)(c->last_ns - c->before_ns);

@@ -31,6 +31,7 @@ typedef struct Counter {
         uint64_t n_recent;  /* edges since the last counter_rate() */
         int64_t last_ns;    /* of the last edge; 0: none yet */
         int64_t before_ns;  /* of the last one before n_recent began; 0: none */
+        int64_t since_ns;   /* it is asked for; 0: not yet */
         double rate;        /* as told last, pulses a second */
 } Counter;
 

@@ -13,8 +13,8 @@
 
 #include "gpio.h"
 
-#define FREE_WITHIN_NS INT64_C(2000000000)
-#define LOOK_EVERY_NS  20000000
+#define WITHIN_NS     INT64_C(2000000000)
+#define LOOK_EVERY_NS 20000000
 
 static int request(Line *l) {
         RequestConfig config = line_config(l);
@@ -22,21 +22,31 @@ static int request(Line *l) {
         return request_new(l->place.path, l->place.offset, "tbagent on_exit", &config);
 }
 
-/* The descriptor, for good; -EBUSY: not yet; -EALREADY: another process drives it. */
-static int set(struct tbagent_host *host, Line *l) {
-        int r = line_find(l), fd;
+/* The descriptor, for good; -EBUSY: not free yet; another error, and *kept still there: it could not be set just now. */
+static int set(Line *l, int *kept) {
+        int fd = *kept, r;
+
+        if (fd < 0)
+                return request(l);
+        r = request_set(fd, l->level);
+        if (r < 0 && r != -ENODEV)
+                return r;
+        *kept = -1;
+        if (r == 0)
+                return fd;
+        close(fd); /* its chip was pulled out, and may be back */
+        return request(l);
+}
+
+/* As set(); -EALREADY: another process drives it. */
+static int find_and_set(struct tbagent_host *host, Line *l, int *kept) {
+        int r = line_find(l);
 
         if (r < 0)
                 return r;
         l->level = l->o.on_exit == PRESET_ON;
-        fd = tbagent_fd_take(host, l->kept);
-        if (fd == -EBUSY)
-                return -EALREADY;
-        if (fd >= 0 && request_set(fd, l->level) < 0) { /* its chip was pulled out, and may be back */
-                close(fd);
-                fd = -ENODEV;
-        }
-        return fd >= 0 ? fd : request(l);
+        *kept = tbagent_fd_take(host, l->kept);
+        return *kept == -EBUSY ? -EALREADY : set(l, kept);
 }
 
 static void tell(Line *l) {
@@ -50,51 +60,58 @@ static void tell(Line *l) {
         }
 }
 
-/* Nobody tells when a line becomes free. All that is free is set first. */
-static void set_busy(Gpio *g) {
-        int64_t until = tbagent_now(g->host) + FREE_WITHIN_NS;
-        size_t busy;
+static bool is_open(const Line *l, int kept) {
+        return l->fd == -EBUSY || kept >= 0;
+}
+
+/* Nobody tells when a line becomes free, or a bus is well again. All that can be is set first. */
+static void set_others(Gpio *g, int kept[static LINES_MAX]) {
+        int64_t until = tbagent_now(g->host) + WITHIN_NS;
+        size_t n;
 
         do {
-                busy = 0;
+                n = 0;
                 for (size_t i = 0; i < g->n_lines; i++) {
                         Line *l = &g->lines[i];
 
-                        if (l->fd != -EBUSY)
+                        if (!is_open(l, kept[i]))
                                 continue;
-                        l->fd = request(l);
-                        if (l->fd == -EBUSY)
-                                busy++;
+                        l->fd = set(l, &kept[i]);
+                        if (is_open(l, kept[i]))
+                                n++;
                         else
                                 tell(l);
                 }
-                if (busy > 0)
+                if (n > 0)
                         nanosleep(&(struct timespec){.tv_nsec = LOOK_EVERY_NS}, NULL);
-        } while (busy > 0 && tbagent_now(g->host) < until);
+        } while (n > 0 && tbagent_now(g->host) < until);
         for (size_t i = 0; i < g->n_lines; i++)
-                if (g->lines[i].fd == -EBUSY)
+                if (is_open(&g->lines[i], kept[i]))
                         tell(&g->lines[i]);
 }
 
 int gpio_exit_state(struct tbagent_host *host) {
         static Gpio held; /* for good, as its lines */
         const struct tbagent_node *node;
+        int kept[LINES_MAX];
         Gpio *g = &held;
 
         held = (Gpio){.host = host};
         while (g->n_lines < LINES_MAX && (node = tbagent_member(host, tbagent_options(host), "lines", g->n_lines))) {
-                Line *l = &g->lines[g->n_lines++];
+                size_t i = g->n_lines++;
+                Line *l = &g->lines[i];
 
                 l->fd = -EALREADY; /* nothing to do */
+                kept[i] = -1;
                 l->gpio = g;
                 l->key = tbagent_name(host, node);
                 options_read(host, node, &l->o);
                 if (!l->o.output || l->o.on_exit == PRESET_AS_IS || wanted_parse(l->o.line, l->o.chip, &l->wanted, l->why) < 0)
                         continue;
-                l->fd = set(host, l);
-                if (l->fd != -EBUSY)
+                l->fd = find_and_set(host, l, &kept[i]);
+                if (!is_open(l, kept[i]))
                         tell(l);
         }
-        set_busy(g);
+        set_others(g, kept);
         return 0;
 }

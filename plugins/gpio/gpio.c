@@ -80,12 +80,25 @@ static void load_memory(Gpio *g) {
         g->same_boot &= memcmp(g->boot, none, sizeof(none)) != 0;
 }
 
+/* What is remembered of another boot: a total to go on from. Of nothing else may this boot say that it is its own. */
+static void age(Remembered *m) {
+        if (m->known) {
+                m->pulses += m->added;
+                m->added = 0;
+                m->has_base = true;
+        }
+        m->known = m->has_seqno = m->has_wanted = m->disconnected = false;
+}
+
 static void remember_line(const Gpio *g, const Line *l, Remembered *m) {
         const Remembered *old = memory_find(g->memory, g->n_memory, memory_id(l->channel));
 
         memset(m, 0, sizeof(*m));
-        if (!l->begun && old)
+        if (!l->begun && old) {
                 *m = *old;
+                if (!g->same_boot)
+                        age(m);
+        }
         m->id = memory_id(l->channel);
         if (l->begun && l->counter)
                 total_remember(l, m);
@@ -145,9 +158,9 @@ static int begin_line(Line *l) {
                 r = total_begin(l);
         if (r == 0 && !l->o.output)
                 r = input_begin(l);
-        l->begun = true;
         if (l->o.output)
                 output_begin(l);
+        l->begun = true;
         return r;
 }
 
@@ -225,9 +238,9 @@ static bool left_alone(Gpio *g, const struct tbagent_node *node) {
 }
 
 static void read_lines(Gpio *g) {
-        const struct tbagent_node *node;
+        const struct tbagent_node *options = tbagent_options(g->host), *node;
 
-        for (size_t i = 0; g->n_lines < LINES_MAX && (node = tbagent_member(g->host, tbagent_options(g->host), "lines", i)); i++) {
+        for (size_t i = 0; g->n_lines < LINES_MAX && (node = tbagent_member(g->host, options, "lines", i)); i++) {
                 Line *l = &g->lines[g->n_lines];
 
                 if (left_alone(g, node))
@@ -395,10 +408,11 @@ static void gpio_close(struct tbagent_host *host, void *state) {
                         (void)input_drain(&g->lines[i]);
         gpio_remember(g);
         for (size_t i = 0; i < g->n_lines; i++) {
-                if (final && g->lines[i].o.output)
-                        output_exit(&g->lines[i]);
-                if (final && g->lines[i].fd >= 0)
-                        line_forget(&g->lines[i]);
+                Line *l = &g->lines[i];
+
+                /* One that cannot be set stays kept, for exit_state(). */
+                if (final && l->fd >= 0 && (!l->o.output || output_exit(l) == 0))
+                        line_forget(l);
         }
         close_lines(g);
         tbagent_unwatch_fd(host, g->timer_fd);

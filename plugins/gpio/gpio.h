@@ -52,7 +52,7 @@ typedef struct Line {
         bool taken;         /* the request is older than this process */
         char why[WHY_SIZE]; /* it is missing */
         bool keep_told;     /* that it cannot be kept */
-        bool begun;         /* what is remembered of it is of this process */
+        bool begun;         /* it has been there in this process, which knows more of it than what is remembered */
 
         /* input */
         bool has_seqno;
@@ -120,7 +120,7 @@ int line_open(Line *l);
 void line_close(Line *l);
 /* It is kept no more. */
 void line_forget(Line *l);
-/* The chip is gone, or does not do any more what it did: it is missing from now on. */
+/* The chip is gone, or cannot be asked just now (then it stays kept): it is missing until it is taken or asked for again. */
 void line_lost(Line *l, int error);
 RequestConfig line_config(const Line *l);
 /* After a change of what may change. */
@@ -143,7 +143,7 @@ void total_remember(const Line *l, Remembered *m);
 
 /* output.c */
 /* The duty for initial = "last". */
-double output_last(const Remembered *m);
+double output_last(const Line *l);
 void output_begin(Line *l);
 /* 0 or 100 percent, or between where it is PWM; told upstream at once. */
 int output_set(Line *l, double duty);
@@ -155,7 +155,8 @@ void output_attribute(Line *l, const char *json);
 void output_connection(Line *l, bool online);
 int64_t output_next(const Line *l);
 void output_due(Line *l, int64_t now_ns);
-void output_exit(Line *l);
+/* 0, also where on_exit leaves it as it is; -errno: it is not set, which is told. */
+int output_exit(Line *l);
 void output_remember(const Line *l, Remembered *m);
 
 /* rpc.c, scan.c, exit.c: the verbs */

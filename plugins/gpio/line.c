@@ -71,22 +71,18 @@ static int tell(Line *l, int error) {
 
 /* ---- a new request */
 
-static bool initial_level(const Line *l, const Remembered *m) {
+static bool initial_level(const Line *l) {
         switch (l->o.initial) {
         case PRESET_OFF:
                 return false;
         case PRESET_ON:
                 return true;
         case PRESET_LAST:
-                return m && output_last(m) > 0;
+                return output_last(l) > 0;
         case PRESET_AS_IS:
                 break;
         }
         return false;
-}
-
-static const Remembered *remembered(const Line *l) {
-        return memory_find(l->gpio->memory, l->gpio->n_memory, memory_id(l->channel));
 }
 
 /* The level that is there becomes the one that is driven: asked for without a direction first. */
@@ -123,7 +119,7 @@ static int request(Line *l) {
         char consumer[CHIP_NAME_SIZE];
 
         if (l->o.output)
-                l->level = initial_level(l, remembered(l));
+                l->level = initial_level(l);
         config = line_config(l);
         snprintf(consumer, sizeof(consumer), "tbagent:%s", l->channel);
         l->taken = false;
@@ -157,7 +153,7 @@ static int adjust(Line *l, int fd, bool value) {
         if (now.output || l->o.initial == PRESET_AS_IS)
                 l->level = value != (now.active_low != config.active_low);
         else
-                l->level = initial_level(l, remembered(l));
+                l->level = initial_level(l);
         config.value = l->level;
         return request_same(&config, &now) ? 0 : request_change(fd, &config);
 }
@@ -181,7 +177,7 @@ static int take(Line *l) {
         if (r == 0)
                 return 0;
         if (l->o.output)
-                output_exit(l); /* where it cannot be had as it is to be now, nobody drives it from here on */
+                (void)output_exit(l); /* where it cannot be had as it is to be now, nobody drives it from here on */
         close(fd);
         l->fd = -1;
         tbagent_fd_forget(host, l->kept);
@@ -199,7 +195,12 @@ int line_find(Line *l) {
 int line_take(Line *l) {
         int r = line_find(l);
 
-        return r < 0 ? r : is_kept(l) ? take(l) : 1;
+        if (r < 0)
+                return r;
+        if (is_kept(l))
+                return take(l);
+        tbagent_fd_forget(l->gpio->host, l->kept); /* of the same line with other options: it would be busy */
+        return 1;
 }
 
 int line_open(Line *l) {
@@ -234,8 +235,9 @@ void line_lost(Line *l, int error) {
         gpio_say(l->gpio, TBAGENT_WARNING, "%s: %s", l->key, l->why);
         tbagent_emit_bad(l->gpio->host, l->key, l->why);
         line_close(l);
-        line_forget(l);
-        l->pwm_next_ns = l->pulse_end_ns = NEVER;
+        if (error == -ENODEV)
+                line_forget(l);
+        l->pwm_next_ns = NEVER;
         l->gpio->retry_wait_ns = 0;
         l->gpio->retry_ns = 0;
         gpio_arm(l->gpio);

@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "gpio.h"
 #include "params.h"
@@ -42,33 +43,46 @@ static void begin_taken(Line *l, const Remembered *m, int64_t now_ns) {
         l->duty = l->level ? 100 : 0;
         if (l->o.mode == MODE_PWM && current && m->driven)
                 l->duty = m->duty;
-        l->has_attribute = current && m->has_wanted;
+        /* One that is not as it was left has got its on_exit value: what its attribute says is to be done once more. */
+        l->has_attribute = current && m->has_wanted && (l->o.mode == MODE_PWM || (m->duty > 0) == l->level);
         l->attribute = current ? m->wanted : 0;
         l->disconnected = current && m->disconnected;
         if (current && m->pulse_end_ns > 0 && l->level)
                 l->pulse_end_ns = m->pulse_end_ns > now_ns ? m->pulse_end_ns : now_ns;
 }
 
+static const Remembered *remembered(const Line *l) {
+        return memory_find(l->gpio->memory, l->gpio->n_memory, memory_id(l->channel));
+}
+
 /* As it was set last. A pulse ends, whatever comes between: behind it is off. */
-double output_last(const Remembered *m) {
-        return m->driven && m->pulse_end_ns == 0 ? m->duty : 0;
+double output_last(const Line *l) {
+        const Remembered *m;
+
+        if (l->begun)
+                return l->pulse_end_ns == NEVER ? l->duty : 0;
+        m = remembered(l);
+        return m && m->driven && m->pulse_end_ns == 0 ? m->duty : 0;
+}
+
+static double first_duty(const Line *l) {
+        if (l->begun && (l->taken || l->has_attribute)) /* it was lost and is back */
+                return l->taken ? l->duty : l->attribute;
+        if (l->o.mode == MODE_PWM && l->o.initial == PRESET_LAST)
+                return output_last(l);
+        return l->level ? 100 : 0;
 }
 
 void output_begin(Line *l) {
         struct tbagent_host *host = l->gpio->host;
-        const Remembered *m = memory_find(l->gpio->memory, l->gpio->n_memory, memory_id(l->channel));
         int64_t now = tbagent_now(host);
 
-        l->pulse_end_ns = l->pwm_next_ns = NEVER;
+        l->pwm_next_ns = NEVER;
         l->pwm.start_ns = now;
-        if (l->taken)
-                begin_taken(l, m, now);
-        else if (l->has_attribute) /* the line was lost and is back */
-                l->duty = l->attribute;
-        else if (l->o.mode == MODE_PWM && l->o.initial == PRESET_LAST && m)
-                l->duty = output_last(m);
+        if (l->taken && !l->begun)
+                begin_taken(l, remembered(l), now);
         else
-                l->duty = l->level ? 100 : 0;
+                l->duty = first_duty(l);
         if (l->o.mode == MODE_PWM || (l->duty > 0) != l->level)
                 (void)follow(l, now);
         l->disconnect_ns =
@@ -145,8 +159,11 @@ int output_sample(Line *l) {
 void output_attribute(Line *l, const char *json) {
         double duty;
 
-        if (!json)
-                return; /* deleted: nobody wants anything of it any more */
+        if (!json) { /* deleted: nobody wants anything of it any more */
+                l->has_attribute = false;
+                gpio_remember(l->gpio);
+                return;
+        }
         if (params_duty(json, l->o.mode == MODE_PWM, &duty) < 0) {
                 gpio_say(l->gpio, TBAGENT_WARNING, "%s: its attribute %s = %.60s is not %s", l->key, l->o.attribute, json,
                          l->o.mode == MODE_PWM ? "a number from 0 to 100" : "true or false");
@@ -198,11 +215,18 @@ void output_due(Line *l, int64_t now_ns) {
 }
 
 /* Nobody is going to drive it: what was asked of it last is remembered before. */
-void output_exit(Line *l) {
-        if (l->fd < 0 || l->o.on_exit == PRESET_AS_IS)
-                return;
-        if (request_set(l->fd, l->o.on_exit == PRESET_ON) == 0)
-                gpio_say(l->gpio, TBAGENT_INFO, "%s is %s (on_exit)", l->key, l->o.on_exit == PRESET_ON ? "on" : "off");
+int output_exit(Line *l) {
+        const char *to = l->o.on_exit == PRESET_ON ? "on" : "off";
+        int r;
+
+        if (l->o.on_exit == PRESET_AS_IS)
+                return 0;
+        r = request_set(l->fd, l->o.on_exit == PRESET_ON);
+        if (r == 0)
+                gpio_say(l->gpio, TBAGENT_INFO, "%s is %s (on_exit)", l->key, to);
+        else
+                gpio_say(l->gpio, TBAGENT_WARNING, "%s cannot be set to on_exit, %s: %s", l->key, to, strerrordesc_np(-r));
+        return r;
 }
 
 void output_remember(const Line *l, Remembered *m) {

@@ -150,11 +150,11 @@ static void explain_denied(const char *path, char out[static ADAPTER_TEXT_SIZE])
         const struct passwd *user = getpwuid(geteuid());
 
         if (user && strcmp(user->pw_name, "tbagent") == 0)
-                say(out, ADAPTER_TEXT_SIZE, "%s: permission denied: sudo usermod -aG i2c tbagent, then sudo systemctl restart tbagent "
-                         "(ls -l %s shows who may)", path, path);
+                say(out, ADAPTER_TEXT_SIZE, "%s: permission denied: sudo usermod -aG i2c tbagent, then sudo systemctl restart "
+                         "tbagent (ls -l %s shows who may)", path, path);
         else
-                say(out, ADAPTER_TEXT_SIZE, "%s: permission denied for the user %s: try it with sudo (ls -l %s shows who may)", path,
-                         user ? user->pw_name : "that this is", path);
+                say(out, ADAPTER_TEXT_SIZE, "%s: permission denied for the user %s: try it with sudo (ls -l %s shows who may)",
+                         path, user ? user->pw_name : "that this is", path);
 }
 
 void adapter_explain(const char *root, const Adapter *a, int error, char out[static ADAPTER_TEXT_SIZE]) {
@@ -168,8 +168,8 @@ void adapter_explain(const char *root, const Adapter *a, int error, char out[sta
                 say(out, ADAPTER_TEXT_SIZE, "%s is gone", a->path);
                 others_append(root, out);
         } else if (error == -ENOENT || error == -ENXIO) {
-                say(out, ADAPTER_TEXT_SIZE, "no %s: sudo raspi-config nonint do_i2c 0 switches the bus on (or dtparam=i2c_arm=on in "
-                         "/boot/firmware/config.txt and a reboot)", a->path);
+                say(out, ADAPTER_TEXT_SIZE, "no %s: sudo raspi-config nonint do_i2c 0 switches the bus on (or dtparam=i2c_arm=on "
+                         "in /boot/firmware/config.txt and a reboot)", a->path);
                 others_append(root, out);
         } else if (error == -EACCES)
                 explain_denied(a->path, out);

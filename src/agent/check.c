@@ -55,7 +55,8 @@ static void check_credentials(const Config *config, ConfigProblems *problems, co
                 return;
         r = config_credentials(config, &username, &password, &text);
         if (r < 0)
-                config_problems_add(problems, r == -EINVAL, "", path, 0, "%s", text ? text : "there are no credentials for the server");
+                config_problems_add(problems, r == -EINVAL, "", path, 0, "%s",
+                                    text ? text : "there are no credentials for the server");
         if (password)
                 explicit_bzero(password, strlen(password));
         if (username)

@@ -122,9 +122,12 @@ static void save(const Exit *e) {
 }
 
 static int hold_next(Exit *e) {
+        usec_t away = e->held.away;
         int r = exit_record_set(&e->held, e->next.plugin, e->next.settings, e->next.settings_size, e->next.after);
 
-        if (r < 0)
+        if (r == 0)
+                e->held.away = away;
+        else
                 log_instance(LOG_ERR, e->instance, "out of memory: on_exit and on_exit_after are those of before the reload");
         return r;
 }
@@ -298,8 +301,9 @@ int exits_keep(Exits *all, const char *instance, const char *name, int fd) {
                 closep(&fd);
                 return -ENOENT;
         }
-        /* The record first: a crash may come between the two. */
-        if (!e->held.plugin && e->next.plugin && hold_next(e) == 0)
+        /* The record first: a crash may come between the two. Where all that is kept is of this process, so are the settings. */
+        if (e->next.plugin && (!e->held.plugin || n_unclaimed(e) == 0) && !exit_record_same(&e->held, &e->next) &&
+            hold_next(e) == 0)
                 write_record(e, &e->held);
         r = keep_put(all->params.keep, instance, name, fd);
         e->set = false;
@@ -345,11 +349,13 @@ void exits_take(Exits *all, const char *instance, const char *name) {
 }
 
 void exits_forget(Exits *all, const char *instance, const char *name) {
-        const Exit *e = find(all, instance);
+        Exit *e = find(all, instance);
 
         keep_forget(all->params.keep, instance, name);
-        if (e && n_kept(e) == 0)
-                save(e);
+        if (!e || n_kept(e) > 0)
+                return;
+        exit_record_done(&e->held); /* what is kept next has a record of its own */
+        save(e);
 }
 
 /* One that is not well may have failed to open: what it has not taken it may still want. */

@@ -426,6 +426,36 @@ static void outputs_that_come_while_a_host_is_at_it(void **state) {
 
 /* ---- daemons */
 
+/* Its chip was gone for a moment: what it keeps then has a record again, for the next daemon. */
+static void kept_once_more(void **state) {
+        World *w = *state;
+
+        drive(w, "a");
+        exits_forget(w->exits, "io", "a");
+        assert_false(has_record(w));
+        keep(w, "a");
+        assert_true(has_record(w));
+        crash(w);
+        start(w);
+        time_out(w);
+        expect(w, "a", "off");
+}
+
+/* A reload adds b, and the process ends before it was well. */
+static void one_more_after_a_reload(void **state) {
+        World *w = *state;
+
+        drive(w, "a");
+        ends(w);
+        begin(w, "a b", "on", "1s");
+        take(w, "a", 0);
+        keep(w, "b");
+        ends(w);
+        time_out(w);
+        expect(w, "a", "on");
+        expect(w, "b", "on");
+}
+
 static void a_record_of_another_configuration(void **state) {
         World *w = *state;
 
@@ -602,6 +632,8 @@ int main(void) {
                 TEST(what_it_does_not_use_any_more_is_set),
                 TEST(outputs_that_come_later),
                 TEST(outputs_that_come_while_a_host_is_at_it),
+                TEST(kept_once_more),
+                TEST(one_more_after_a_reload),
                 TEST(a_record_of_another_configuration),
                 TEST(a_corrupt_record),
                 TEST(records_of_nothing_go),

@@ -104,6 +104,8 @@ static void rates(void **state) {
 
         (void)state;
         assert_true(counter_rate(&c, SECOND, 60 * SECOND) < 0); /* no edge yet */
+        assert_true(counter_rate(&c, 60 * SECOND, 60 * SECOND) < 0);
+        assert_float_equal(counter_rate(&c, 61 * SECOND, 60 * SECOND), 0, 0); /* what the server has may be of before */
         counter_new_request(&c);
         counter_edge(&c, 1, 10 * SECOND);
         assert_true(counter_rate(&c, 10 * SECOND, 60 * SECOND) < 0); /* of one alone nothing follows */

@@ -206,6 +206,32 @@ static void no_total_that_was_told_goes_back(void **state) {
         assert_true(told > 1000);
 }
 
+/* After a power cut its chip comes late, and the process ends before that. */
+static void a_total_that_waits_for_its_chip(void **state) {
+        static const char *const names[] = {"METER", NULL};
+        Fixture *f = *state;
+
+        fixture_set(f, "door.line", "GPIO17");
+        fixture_set(f, "water.line", "METER");
+        f->lines->add_chip(OTHER, "usb", names);
+        begin(f);
+        for (int i = 0; i < 10; i++) {
+                f->lines->set_level(OTHER, 0, true);
+                f->lines->set_level(OTHER, 0, false);
+        }
+        assert_int_equal(total(f), 10);
+        fixture_stop(f);
+        fixture_reboot(f);
+        start(f);
+        fixture_crash(f);
+        f->lines->add_chip(OTHER, "usb", names);
+        start(f);
+        assert_string_equal(f->asked, "water,water_set");
+        expect_untold(f);
+        fixture_answer(f, 0, "{\"client\":{\"water\":40}}"); /* told before the power went */
+        assert_int_equal(total(f), 40);
+}
+
 static void an_empty_state_directory_takes_the_servers(void **state) {
         Fixture *f = *state;
 
@@ -299,6 +325,7 @@ int main(void) {
                 TEST(a_crash_loses_none),
                 TEST(a_boot_goes_on_from_the_larger),
                 TEST(no_total_that_was_told_goes_back),
+                TEST(a_total_that_waits_for_its_chip),
                 TEST(an_empty_state_directory_takes_the_servers),
                 TEST(counted_before_it_is_known),
                 TEST(units_and_a_total_of_before),

@@ -617,6 +617,99 @@ static void a_chip_that_comes_back_gets_what_is_wanted(void **state) {
         assert_true(f->lines->level(OTHER, 0));
 }
 
+/* What it was set to in this process counts, not what it began with. */
+static void last_is_of_this_process(void **state) {
+        static const char *const names[] = {"RELAY", NULL};
+        Fixture *f = *state;
+
+        f->lines->add_chip(OTHER, "usb", names);
+        fixture_set(f, "relay.line", "RELAY");
+        fixture_set(f, "relay.direction", "out");
+        fixture_set(f, "relay.initial", "last");
+        for (int on = 1; on >= 0; on--) {
+                fixture_time(f, SECOND);
+                start(f);
+                assert_non_null(fixture_rpc(f, "relay", "set", on ? "false" : "true"));
+                fixture_stop(f);
+                fixture_reboot(f);
+                f->lines->add_chip(OTHER, "usb", names);
+                start(f);
+                assert_int_equal(f->lines->level(OTHER, 0), !on);
+                assert_non_null(fixture_rpc(f, "relay", "set", on ? "true" : "false"));
+                f->lines->remove_chip(OTHER);
+                assert_int_equal(harness_sample(f->h), 0); /* pump is well */
+                f->lines->add_chip(OTHER, "usb", names);
+                pass_to(f, 5 * SECOND);
+                assert_true(f->lines->is_held(OTHER, 0));
+                assert_int_equal(f->lines->level(OTHER, 0), on);
+                fixture_stop(f);
+        }
+}
+
+/* It stays kept, so nothing moves, and what was begun goes on. */
+static void a_bus_that_fails_for_a_moment(void **state) {
+        Fixture *f = *state;
+
+        fixture_set(f, "pump.initial", "off");
+        fixture_set(f, "door.line", "GPIO17");
+        fixture_time(f, SECOND);
+        start(f);
+        expect_reply(f, "pulse", "\"30s\"", "true");
+        (void)moves(f);
+        f->lines->fail_get(PI, PUMP, -EIO);
+        assert_int_equal(harness_sample(f->h), 0); /* door is well */
+        assert_int_equal(harness_last(f->h, "pump")->type, EMIT_BAD);
+        assert_true(high(f) && fixture_keeps(f, "gpiochip0-27"));
+        pass_to(f, 2 * SECOND);
+        f->lines->fail_get(PI, PUMP, 0);
+        pass_to(f, 20 * SECOND);
+        expect_reply(f, "get", NULL, "true");
+        assert_int_equal(moves(f), 0);
+        pass_to(f, 32 * SECOND);
+        assert_false(high(f));
+}
+
+static void on_exit_is_tried_again(void **state) {
+        Fixture *f = *state;
+
+        start(f);
+        expect_reply(f, "set", "true", "true");
+        f->lines->fail_set(PI, PUMP, -EIO, 3);
+        harness_clear(f->h);
+        fixture_end(f);
+        assert_true(high(f) && fixture_keeps(f, "gpiochip0-27")); /* so the daemon sends for somebody who does it */
+        assert_int_equal(fixture_exit_state(f), 0);
+        assert_false(high(f));
+}
+
+/* Off for want of a process, while its attribute says on all the time. */
+static void an_attribute_counts_again_after_on_exit(void **state) {
+        Fixture *f = *state;
+
+        fixture_set(f, "pump.attribute", "pump_wanted");
+        start(f);
+        fixture_attribute(f, "pump_wanted", "true");
+        fixture_crash(f);
+        assert_int_equal(fixture_exit_state(f), 0);
+        assert_false(high(f));
+        start(f);
+        assert_false(high(f));
+        fixture_attribute(f, "pump_wanted", "true");
+        assert_true(high(f));
+}
+
+static void an_attribute_that_was_deleted(void **state) {
+        Fixture *f = *state;
+
+        fixture_set(f, "pump.attribute", "pump_wanted");
+        start(f);
+        fixture_attribute(f, "pump_wanted", "true");
+        fixture_attribute(f, "pump_wanted", NULL);
+        expect_reply(f, "set", "false", "false");
+        fixture_attribute(f, "pump_wanted", "true");
+        assert_true(high(f));
+}
+
 /* tbagent --once, by hand, while the daemon has it or before it ever did. */
 static void who_only_looks_moves_nothing(void **state) {
         Fixture *f = *state;
@@ -651,6 +744,11 @@ int main(void) {
                 TEST(last_of_pwm_is_its_duty),
                 TEST(methods_move_it),
                 TEST(who_only_looks_moves_nothing),
+                TEST(last_is_of_this_process),
+                TEST(a_bus_that_fails_for_a_moment),
+                TEST(on_exit_is_tried_again),
+                TEST(an_attribute_counts_again_after_on_exit),
+                TEST(an_attribute_that_was_deleted),
                 TEST(widgets_use_pins),
                 TEST(status_is_that_of_the_lines),
                 TEST(a_pulse_ends),

@@ -187,6 +187,21 @@ static void a_flood_leaves_time_for_others(void **state) {
         assert_int_equal(f->lost, 0);
 }
 
+/* By a reload: what is kept of the same line, with edges, must not keep it busy. */
+static void edges_are_not_wanted_any_more(void **state) {
+        Fixture *f = *state;
+
+        fixture_set(f, "door.line", "GPIO17");
+        assert_int_equal(fixture_start(f), 0);
+        assert_true(fixture_keeps(f, "gpiochip0-17"));
+        fixture_stop(f);
+        fixture_set(f, "door.edge", "none");
+        assert_int_equal(fixture_start(f), 0);
+        assert_false(fixture_keeps(f, "gpiochip0-17"));
+        assert_int_equal(harness_sample(f->h), 0);
+        assert_int_equal(harness_count(f->h, "door"), 1);
+}
+
 static void no_edges_where_none_are_wanted(void **state) {
         Fixture *f = *state;
 
@@ -369,6 +384,7 @@ int main(void) {
                 TEST(an_edge_is_a_row_with_the_kernels_time),
                 TEST(lost_edges_are_told_exactly),
                 TEST(a_flood_leaves_time_for_others),
+                TEST(edges_are_not_wanted_any_more),
                 TEST(no_edges_where_none_are_wanted),
                 TEST(edges_wait_while_there_is_no_process),
                 TEST(what_cannot_be_kept_is_told_once),

@@ -21,7 +21,8 @@ typedef struct FakeLine {
         char name[CHIP_NAME_SIZE], user[CHIP_NAME_SIZE]; /* user: somebody else */
         bool used, high, flood;
         unsigned moves;
-        int get_error, config_error;
+        int get_error, set_error, config_error;
+        unsigned set_failures;
         /* of its request */
         int write_fd; /* -1: none */
         ino_t inode;
@@ -199,6 +200,10 @@ int request_set(int fd, bool value) {
                 return -ENODEV;
         if (!l->config.output || l->config.as_is)
                 return -EPERM;
+        if (l->set_failures > 0) {
+                l->set_failures--;
+                return l->set_error;
+        }
         drive(l, value);
         return 0;
 }
@@ -408,6 +413,11 @@ static void fail_get(unsigned number, unsigned offset, int error) {
         line_of(number, offset)->get_error = error;
 }
 
+static void fail_set(unsigned number, unsigned offset, int error, unsigned times) {
+        line_of(number, offset)->set_error = error;
+        line_of(number, offset)->set_failures = times;
+}
+
 static void set_flood(unsigned number, unsigned offset, bool on) {
         line_of(number, offset)->flood = on;
 }
@@ -418,4 +428,4 @@ static void refuse(unsigned number, unsigned offset, int error) {
 
 EXPORT const FakeLines fake_lines = {reset,   add_chip, remove_chip, deny_chip, set_used,  set_level, level,   is_output,
                                      is_held, moves,    consumer_of, requests,  config_of, now,       set_now, fail_get,
-                                     set_flood, refuse};
+                                     fail_set, set_flood, refuse};

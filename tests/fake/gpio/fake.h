@@ -26,6 +26,7 @@ typedef struct FakeLines {
         int64_t (*now)(void); /* CLOCK_MONOTONIC of the next edges; 0: the real one */
         void (*set_now)(int64_t monotonic_ns);
         void (*fail_get)(unsigned number, unsigned offset, int error); /* 0: not any more */
+        void (*fail_set)(unsigned number, unsigned offset, int error, unsigned times);
         /* Of an input with edges: as many as are read of it come anew, for ever. */
         void (*set_flood)(unsigned number, unsigned offset, bool on);
         void (*refuse)(unsigned number, unsigned offset, int error); /* to be configured, from now on; 0: not any more */
