@@ -72,7 +72,7 @@ int exec_check(struct tbagent_host *host) {
         if (!program || !*program)
                 tbagent_problem(host, options, "command", "is empty: write the program and its arguments as a list");
         else if (shell && list)
-                tbagent_problem(host, options, "command", "is a list: with shell = true it is one text, as for a shell");
+                tbagent_problem(host, options, "command", "is a list: with shell = true write one text, as for a shell");
         else if (!shell && !list && strchr(program, ' ') && access(program, F_OK) < 0 && errno == ENOENT)
                 tbagent_problem(host, options, "command", "is no program: write program and arguments as a list, [\"program\", "
                                 "\"argument\"], or set shell = true for pipes and quotes");

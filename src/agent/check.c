@@ -47,15 +47,17 @@ static ProbeParams probe_params(const CheckParams *params, const Config *config,
 
 /* A connection would fail at once for want of these. A token that is still to be put there is no mistake of the file, two of
  * them are: which one is meant only people know. */
-static void check_credentials(const Config *config, ConfigProblems *problems, const char *path) {
+static void check_credentials(const Config *config, ConfigProblems *problems) {
         _cleanup_(freep) char *username = NULL, *password = NULL, *text = NULL;
+        unsigned line = 0;
+        const char *file = node_file(node_member(config_top(config), "server", 0), "url", &line);
         int r;
 
-        if (!config_url(config))
+        if (!config_url(config) || config_problems_fatal(problems, 0)) /* which may say this already */
                 return;
         r = config_credentials(config, &username, &password, &text);
         if (r < 0)
-                config_problems_add(problems, r == -EINVAL, "", path, 0, "%s",
+                config_problems_add(problems, r == -EINVAL, "", file, line, "%s",
                                     text ? text : "there are no credentials for the server");
         if (password)
                 explicit_bzero(password, strlen(password));
@@ -70,10 +72,12 @@ static void check_certificates(const Config *config, ConfigProblems *problems) {
         for (size_t i = 0; i < ELEMENTS(names); i++) {
                 const char *path = node_string(server, names[i], 0);
                 unsigned line = 0;
+                const char *file = node_file(server, names[i], &line);
 
                 if (path && access(path, F_OK) < 0 && errno == ENOENT)
-                        config_problems_add(problems, false, "", node_file(server, names[i], &line), line,
-                                            "server.%s: %s is not there: see /usr/share/doc/tbagent/TLS.md", names[i], path);
+                        config_problems_add(problems, false, "", file, line,
+                                            "server.%s: %s is not there: put it there (see /usr/share/doc/tbagent/TLS.md)", names[i],
+                                            path);
         }
 }
 
@@ -141,7 +145,7 @@ int check_configuration(const CheckParams *params) {
                 p.mode = MODE_CHECK;
                 p.timeout = CHECK_TIMEOUT;
                 r = probe_run(&p);
-                check_credentials(config, &problems, params->config_path);
+                check_credentials(config, &problems);
                 check_certificates(config, &problems);
         }
         fatal = print_problems(&problems);

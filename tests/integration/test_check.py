@@ -40,6 +40,11 @@ HOSTS = (
      ((3, r'no plugin "systen".*did you mean "system"'),)),
     ('plugin by its file', 'plugins = {\n  a = {\n    plugin = "system.so"; };\n};\n', ((3, r'without folder and \.so'),)),
     ('exec without a command', 'plugins = {\n  a = { plugin = "exec"; };\n};\n', ((2, r'command is missing'),)),
+    ('exec with a command for a shell', 'plugins = {\n  a = { plugin = "exec";\n    command = "who | wc -l"; };\n};\n',
+     ((3, r'a\.command is no program: write program and arguments as a list'),)),
+    ('exec with a list for a shell, and an odd environment',
+     'plugins = {\n  a = { plugin = "exec"; shell = true;\n    command = ["who", "am"];\n    env = ["A"]; };\n};\n',
+     ((3, r'a\.command is a list'), (4, r'a\.env has one that is not written as "NAME=value"'))),
     ('i2c: a chip that is nearly known, an address as text, an odd channel',
      'plugins = {\n  a = { plugin = "i2c"; chips = {\n    t = { chip = "bme28"; };\n    u = { chip = "tmp102"; address = "0x48"; };\n'
      '    v = { chip = "sht3x"; mux = 0x70; chanel = 1; };\n  }; };\n};\n',
@@ -66,10 +71,10 @@ HOSTS = (
 )
 
 
-def call(case, *arguments):
+def call(case, *arguments, **environment):
     """tbagent with these arguments: (exit code, stdout, lines of stderr)."""
     done = subprocess.run([BIN, *arguments, *options(case.folder)], capture_output=True, text=True, timeout=60 * SLOW,
-                          cwd=case.folder)
+                          cwd=case.folder, env=dict(os.environ, **environment))
     return done.returncode, done.stdout, done.stderr.splitlines()
 
 
@@ -125,6 +130,25 @@ def plugin_mistakes(case):
                        '%s: no error %r on line %s in %s', what, words, line, lines)
         case.check(errors >= len(wanted), '%s: %d errors', what, errors)
         case.note('%s: %s', what, lines[0].replace(case.folder + '/', ''))
+
+
+def credentials(case):
+    """--check: two sources of credentials are a mistake, also where one is a file that lies about; certificates that are missing"""
+    folder = os.path.join(case.folder, 'credentials')
+    os.mkdir(folder)
+    token = write(os.path.join(folder, 'tbagent.token'), 's3cret\n')
+    conf = write(os.path.join(case.folder, 'c.conf'), 'server = { url = "mqtt://127.0.0.1"; token_file = "%s"; };\n' % token)
+    os.chmod(token, 0o600)
+    case.equal(call(case, '--check', conf)[0], 0, 'exit code with one')
+    code, _, lines = call(case, '--check', conf, CREDENTIALS_DIRECTORY=folder)
+    case.equal(code, CONFIG_ERROR, 'exit code with two')
+    case.check('two sources of credentials, server.token_file and the systemd credential tbagent.token: remove one' in lines[0],
+               'it says %s', lines)
+    write(conf, 'server = { url = "mqtts://127.0.0.1";\n cert = "/nonexistent/a.crt"; key = "/nonexistent/a.key"; };\n')
+    code, _, lines = call(case, '--check', conf)
+    case.equal((code, len(lines)), (0, 2), 'exit code and complaints without certificates')
+    case.check(all(re.match(r'%s:2: warning: server\.(cert|key): \S+ is not there' % re.escape(conf), l) for l in lines),
+               'it says %s', lines)
 
 
 def usable(case):
@@ -288,11 +312,17 @@ def examples(case):
             daemon.wait_for_line(r'^%s: (running|waiting)' % instance)
         case.equal(daemon.matching(r'misconfigured'), [], name)
         daemon.stop()
+    together = write(os.path.join(case.folder, 'all.conf'), '')
+    os.mkdir(together + '.d')
+    for file in files:
+        shutil.copy(file, together + '.d')
+    code, _, log = call(case, '--check', together)
+    case.check(code == 0, 'all of them together: %s', log)
     shown = set(re.findall(r'^ +plugin +=+ "(\w+)";', ''.join(open(f, encoding='utf8').read() for f in files), re.M))
     case.equal(shown, {os.path.basename(f) for f in glob.glob(os.path.join(TOP, 'plugins', '*')) if os.path.isdir(f)},
                'plugins that have an example')
 
 
 if __name__ == '__main__':
-    tap.main([written_by_others, broken, plugin_mistakes, usable, examples, restart, reload, reload_mends, reload_connects, one_bad],
-             parallel=3)
+    tap.main([written_by_others, broken, plugin_mistakes, credentials, usable, examples, restart, reload, reload_mends, reload_connects,
+              one_bad], parallel=3)
