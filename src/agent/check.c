@@ -70,14 +70,14 @@ static void check_certificates(const Config *config, ConfigProblems *problems) {
         const Node *server = node_member(config_top(config), "server", 0);
 
         for (size_t i = 0; i < ELEMENTS(names); i++) {
-                const char *path = node_string(server, names[i], 0);
+                const char *path = node_string(server, names[i], 0), *file;
                 unsigned line = 0;
-                const char *file = node_file(server, names[i], &line);
 
-                if (path && access(path, F_OK) < 0 && errno == ENOENT)
-                        config_problems_add(problems, false, "", file, line,
-                                            "server.%s: %s is not there: put it there (see /usr/share/doc/tbagent/TLS.md)", names[i],
-                                            path);
+                if (!path || access(path, F_OK) == 0 || errno != ENOENT)
+                        continue;
+                file = node_file(server, names[i], &line);
+                config_problems_add(problems, false, "", file, line,
+                                    "server.%s: %s is not there: put it there (/usr/share/doc/tbagent/TLS.md)", names[i], path);
         }
 }
 
