@@ -292,7 +292,19 @@ const Vector vectors[] = {
                 .address = 0x23,
                 .description = "model commands\n"
                                "20: 00 00\n"
+                               "01: 00\n"
+                               "42: 00\n"
+                               "65: 00\n"
+                               "start 01 0 old\n"
+                               "then 01: 01\n"
+                               "start 42 0 old\n"
+                               "need 01: 01\n"
+                               "then 42: 01\n"
+                               "start 65 0 old\n"
+                               "need 42: 01\n"
+                               "then 65: 01\n"
                                "start 20 180000 old\n"
+                               "need 65: 01\n" /* MTreg is 69, whatever it was before */
                                "then 20: 83 90\n",
                 .values = {{"illuminance", 28067, 0.5, 0}},
         },
@@ -301,6 +313,9 @@ const Vector vectors[] = {
                 .source = "ROHM BH1750FVI (2011.11): 16 bits and no more",
                 .address = 0x5c,
                 .description = "model commands\n"
+                               "01: 00\n"
+                               "42: 00\n"
+                               "65: 00\n"
                                "20: ff ff\n",
                 .values = {{"illuminance", 0, 0, "too bright"}},
         },
