@@ -360,6 +360,20 @@ const Vector vectors[] = {
                 .values = {{"illuminance", 16559.35, 0.05, 0}},
         },
         {
+                .chip = "veml7700",
+                .source = "Vishay VEML7700 (84286), features: up to 140 000 lx; with 50000 counts the polynomial would give 70 "
+                          "million",
+                .address = 0x10,
+                .description = "model words\n"
+                               "00: 01 00\n"
+                               "04: 00 00\n"
+                               "start 000010 105000 old\n"
+                               "then 04: 50 c3\n"
+                               "start 000013 30000 old\n"
+                               "then 04: 50 c3\n",
+                .values = {{"illuminance", 0, 0, "too bright"}},
+        },
+        {
                 .chip = "tsl2591",
                 .source = "linux drivers/iio/light/tsl2591.c and Adafruit_TSL2591: counts per lx = ms * gain / 408, lx = (c0 "
                           "- c1) * (1 - c1 / c0) / counts per lx; 200 ms, gain 25, c0 = 1000, c1 = 300",
