@@ -5,8 +5,8 @@
  * go on with, and begins as off; `initial` says otherwise.
  *
  * An expander that lost its supply for a moment comes back with all pins as inputs. Where its registers can be read,
- * each sample sees that, and gives it back what was set; for one without registers the level that differs from what
- * was set tells it.
+ * each sample and each method sees that, and gives it back what was set; for one without registers the level that
+ * differs from what was set tells it.
  *
  * Inputs are looked at when a sample is due. A set output is sent at once.
  */
@@ -166,10 +166,12 @@ static int refuse(I2c *i, uint64_t id, const char *code, const char *key, const 
 }
 
 static int output_set(I2c *i, Expander *e, const Pin *p, uint64_t id, bool on) {
-        uint16_t before;
+        uint16_t before, levels;
         int r;
 
-        r = expander_begin(e); /* what it holds has to be known, or the other outputs would be changed, too */
+        /* What it holds has to be known, or the other outputs would be changed, too. And one that was without power a moment
+         * ago acknowledges, but drives nothing. */
+        r = levels_read(e, &levels);
         if (r == 0) {
                 before = e->state.latch;
                 latch_set(e, p, on);
@@ -197,6 +199,7 @@ static int pin_get(I2c *i, Expander *e, const Pin *p, uint64_t id) {
 int pins_rpc(I2c *i, uint64_t id, const char *channel, const char *method, const char *params) {
         Expander *e = NULL;
         Pin *p = pin_find(i, channel, &e);
+        uint16_t levels;
         int on;
 
         if (!p)
@@ -208,7 +211,7 @@ int pins_rpc(I2c *i, uint64_t id, const char *channel, const char *method, const
         if (!p->output)
                 return refuse(i, id, "bad_params", channel, "is an input: direction = \"out\" makes it an output");
         if (strcmp(method, "toggle") == 0) {
-                if (expander_begin(e) < 0)
+                if (levels_read(e, &levels) < 0)
                         return refuse(i, id, "failed", channel, e->device.why);
                 return output_set(i, e, p, id, (e->state.latch & p->bit) != level_of(p, true));
         }

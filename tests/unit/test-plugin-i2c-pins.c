@@ -236,6 +236,29 @@ static void test_comes_back(void **state) {
         assert_int_equal(sim_peek(f->sim, 0x20, IODIRA), 0xfc);
 }
 
+/* And before the next sample comes: an output that is set then is driven, and so are the others. */
+static void test_set_after_power_loss(void **state) {
+        Fixture *f = *state;
+        int r;
+
+        expander(f, "mcp23017", POWERED_ON);
+        pin(f, "pump", "pin=0 direction=out");
+        pin(f, "fan", "pin=1 direction=out");
+        assert_int_equal(harness_open(f->harness), 0);
+        sample(f, &r);
+        call(f, "pump", "set", "true", "true");
+        sim_remove(f->sim, 0x20);
+        sim_chip(f->sim, 0x20, POWERED_ON);
+        call(f, "fan", "set", "true", "true");
+        assert_int_equal(sim_peek(f->sim, 0x20, OLATA), 0x03);
+        assert_int_equal(sim_peek(f->sim, 0x20, IODIRA), 0xfc);
+        sim_remove(f->sim, 0x20);
+        sim_chip(f->sim, 0x20, POWERED_ON);
+        call(f, "fan", "toggle", "{}", "false");
+        assert_int_equal(sim_peek(f->sim, 0x20, OLATA), 0x01);
+        assert_int_equal(sim_peek(f->sim, 0x20, IODIRA), 0xfc);
+}
+
 static void test_port(void **state) {
         Fixture *f = *state;
         int r;
@@ -410,6 +433,7 @@ int main(void) {
                 TEST(test_methods),
                 TEST(test_method_fails),
                 TEST(test_comes_back),
+                TEST(test_set_after_power_loss),
                 TEST(test_port),
                 TEST(test_port_of_others),
                 TEST(test_shared),
