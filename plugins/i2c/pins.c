@@ -17,7 +17,7 @@
 #include "pins.h"
 
 typedef struct Pin {
-        const char *key; /* borrowed from the options */
+        const char *key, *channel; /* borrowed from the options; rpc() names it by its channel */
         uint16_t bit;
         bool output, active_low;
         bool begins, begins_on; /* `initial` is not "as-is" */
@@ -133,10 +133,10 @@ void pins_sample(I2c *i, Tally *tally) {
 
 /* ---- methods */
 
-static Pin *pin_find(I2c *i, const char *key, Expander **ret) {
+static Pin *pin_find(I2c *i, const char *channel, Expander **ret) {
         for (size_t n = 0; n < i->n_expanders; n++)
                 for (size_t p = 0; p < i->expanders[n]->n_pins; p++)
-                        if (strcmp(i->expanders[n]->pins[p]->key, key) == 0) {
+                        if (strcmp(i->expanders[n]->pins[p]->channel, channel) == 0) {
                                 *ret = i->expanders[n];
                                 return i->expanders[n]->pins[p];
                         }
@@ -320,6 +320,7 @@ static int pin_add(I2c *i, const struct tbagent_node *node) {
                 return -ENOMEM;
         e->pins[e->n_pins++] = p;
         p->key = tbagent_name(i->host, node);
+        p->channel = tbagent_channel(i->host, node);
         p->bit = (uint16_t)(1u << tbagent_int(i->host, node, "pin"));
         p->output = strcmp(tbagent_string(i->host, node, "direction", 0), "out") == 0;
         p->active_low = tbagent_int(i->host, node, "active_low");

@@ -303,8 +303,14 @@ static const struct tbagent_node *options(struct tbagent_host *host) {
         return &harness(host)->root;
 }
 
-static const char *node_name(const struct tbagent_node *n) {
+static const char *channel(const struct tbagent_node *n) {
         return n->name;
+}
+
+static const char *node_name(const struct tbagent_node *n) {
+        const char *key = value_set(n, "key"); /* an option that each channel has, and not in the plugin's table */
+
+        return key ? key : n->name;
 }
 
 /* ---- events */
@@ -397,7 +403,7 @@ static const struct tbagent_services services = {
         .options = options,
         .member = member,
         .node_name = node_name,
-        .channel = node_name,
+        .channel = channel,
         .is_set = is_set,
         .get_int = get_int,
         .get_float = get_float,

@@ -187,6 +187,20 @@ static void test_methods(void **state) {
         assert_int_equal(harness_count(f->harness, "door"), 0);
 }
 
+/* A method is called by the name in the file, and the value sent by the key. */
+static void test_key(void **state) {
+        Fixture *f = *state;
+
+        expander(f, "mcp23017", POWERED_ON);
+        pin(f, "pump", "pin=0 direction=out key=pump_on");
+        assert_int_equal(harness_open(f->harness), 0);
+        call(f, "pump", "set", "true", "true");
+        assert_float_equal(value(f, "pump_on"), 1, 0);
+        call(f, "pump", "toggle", "{}", "false");
+        call(f, "pump", "get", "{}", "false");
+        call(f, "pump_on", "get", "{}", "unknown_channel");
+}
+
 static void test_method_fails(void **state) {
         Fixture *f = *state;
         int r;
@@ -431,6 +445,7 @@ int main(void) {
                 TEST(test_once),
                 TEST(test_no_transient),
                 TEST(test_methods),
+                TEST(test_key),
                 TEST(test_method_fails),
                 TEST(test_comes_back),
                 TEST(test_set_after_power_loss),
