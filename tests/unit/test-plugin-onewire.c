@@ -284,6 +284,18 @@ static void test_retries(void **state) {
         assert_false(queue_empty(f));
 }
 
+static bool conversion_was_started(Fixture *f) {
+        char path[256], text[16] = "";
+        FILE *file;
+
+        snprintf(path, sizeof(path), "%s/" MASTER "/therm_bulk_read", f->root);
+        file = fopen(path, "re");
+        assert_non_null(file);
+        assert_non_null(fgets(text, sizeof(text), file));
+        fclose(file);
+        return strcmp(text, "trigger\n") == 0;
+}
+
 /* Read again and again it could keep the kernel from taking it off the bus. */
 static void test_left_alone(void **state) {
         Fixture *f = *state;
@@ -294,9 +306,12 @@ static void test_left_alone(void **state) {
         queue(f, BOILER, 20000, 0x10);
         assert_int_equal(harness_open(f->harness), 0);
         assert_int_equal(sample(f), -EBADMSG);
+        tree_put(f->root, MASTER "/therm_bulk_read", "0\n");
         assert_int_equal(sample_after(f, 1000000000), -EBADMSG);
         expect_bad(f, "boiler_temp", "no temperature");
+        assert_false(conversion_was_started(f)); /* for nobody */
         assert_int_equal(sample_after(f, 200000000), 0);
+        assert_true(conversion_was_started(f));
         assert_float_equal(value(f, "boiler_temp"), 20, 0);
         assert_true(queue_empty(f));
         queue(f, BOILER, 21000, 0x10);
@@ -386,6 +401,8 @@ static void test_only(void **state) {
 typedef struct Kernel {
         Fixture *f;
         const char *state;
+        useconds_t delay; /* of the write: it converts */
+        bool silent;      /* no probe answered: the readings stay as they were */
         char written[32];
         bool was_locked;
         pthread_t thread;
@@ -412,14 +429,17 @@ static void *kernel_run(void *data) {
         int fd;
 
         kernel_path(k->f, path, "/therm_bulk_read");
+        usleep(k->delay);
         fd = open(path, O_RDONLY | O_CLOEXEC);
         if (fd < 0 || read(fd, k->written, sizeof(k->written) - 1) <= 0) {
                 close(fd);
                 return NULL;
         }
         k->was_locked = lock_is_held(k->f);
-        probe_put(k->f, BOILER, 60000);
-        probe_put(k->f, ROOM, 21000);
+        if (!k->silent) {
+                probe_put(k->f, BOILER, 60000);
+                probe_put(k->f, ROOM, 21000);
+        }
         close(fd);
         fd = open(path, O_WRONLY | O_CLOEXEC);
         if (fd >= 0 && write(fd, k->state, strlen(k->state)) < 0)
@@ -428,14 +448,19 @@ static void *kernel_run(void *data) {
         return NULL;
 }
 
-static void kernel_start(Kernel *k, Fixture *f, const char *state) {
+static void kernel_run_with(Kernel *k) {
+        const Fixture *f = k->f;
         char path[256];
 
-        *k = (Kernel){.f = f, .state = state};
         kernel_path(f, path, "/therm_bulk_read");
         unlink(path);
         assert_int_equal(mkfifo(path, 0666), 0);
         assert_int_equal(pthread_create(&k->thread, NULL, kernel_run, k), 0);
+}
+
+static void kernel_start(Kernel *k, Fixture *f, const char *state) {
+        *k = (Kernel){.f = f, .state = state};
+        kernel_run_with(k);
 }
 
 /* It has waited in vain: nobody asks it any more. */
@@ -474,6 +499,58 @@ static void test_all_at_once(void **state) {
         assert_int_equal(harness_count(f->harness, "w1_" BOILER), 2);
 }
 
+/* The kernel keeps for ever that a conversion was made: a single probe must not be read as it was then. */
+static void test_one_at_once(void **state) {
+        Fixture *f = *state;
+        Kernel k;
+
+        configure(f, BOILER);
+        probe_put(f, BOILER, 1000);
+        assert_int_equal(harness_open(f->harness), 0);
+        assert_int_equal(sample(f), 0); /* on this bus the kernel has no such thing */
+        tree_put(f->root, MASTER "/therm_bulk_read", "0\n");
+        assert_int_equal(sample(f), 0);
+        assert_true(conversion_was_started(f));
+        kernel_start(&k, f, "1\n");
+        assert_int_equal(sample(f), 0);
+        pthread_join(k.thread, NULL);
+        assert_string_equal(k.written, "trigger\n");
+        assert_true(k.was_locked);
+        assert_float_equal(value(f, "boiler_temp"), 60, 0);
+        kernel_start(&k, f, "0\n");
+        assert_int_equal(sample(f), 0);
+        pthread_join(k.thread, NULL);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_INFO, "one by one"), 0); /* which makes no difference to it */
+}
+
+/* Where no probe answers the kernel says at once that all have converted. What they hold then is old. */
+static void test_at_once_in_no_time(void **state) {
+        Fixture *f = *state;
+        Kernel k;
+
+        configure(f, BOILER);
+        f->options[2] = (Option){"sensors.room_temp.id", ROOM};
+        probe_put(f, ROOM, 19000);
+        queue(f, BOILER, 1000, 0x10); /* what it held; read, and thrown away */
+        queue(f, BOILER, 2000, 0x10);
+        file_put(f, BOILER, "conv_time", "750000\n");
+        assert_int_equal(harness_open(f->harness), 0);
+        k = (Kernel){.f = f, .state = "1\n", .silent = true};
+        kernel_run_with(&k);
+        assert_int_equal(sample(f), 0);
+        pthread_join(k.thread, NULL);
+        assert_float_equal(value(f, "boiler_temp"), 2, 0);
+        assert_true(queue_empty(f));
+
+        queue(f, BOILER, 3000, 0x10); /* it took its time */
+        file_put(f, BOILER, "conv_time", "10\n");
+        k = (Kernel){.f = f, .state = "1\n", .silent = true, .delay = 400000};
+        kernel_run_with(&k);
+        assert_int_equal(sample(f), 0);
+        pthread_join(k.thread, NULL);
+        assert_float_equal(value(f, "boiler_temp"), 3, 0);
+}
+
 static void test_not_at_once(void **state) {
         Fixture *f = *state;
         Kernel k;
@@ -481,7 +558,6 @@ static void test_not_at_once(void **state) {
         probe_put(f, BOILER, 1000);
         assert_int_equal(harness_open(f->harness), 0);
         kernel_start(&k, f, "1\n");
-        assert_int_equal(sample(f), 0); /* a single one needs none */
         probe_put(f, ROOM, 2000);
         tree_put(f->root, MASTER "/26-000001a2b3c4/name", "with it on the bus the kernel would go astray");
         for (int i = 0; i < 2; i++)
@@ -737,6 +813,8 @@ int main(void) {
                 TEST(test_only),
                 TEST(test_one_of_two_fails),
                 TEST(test_all_at_once),
+                TEST(test_one_at_once),
+                TEST(test_at_once_in_no_time),
                 TEST(test_not_at_once),
                 TEST(test_no_rights_at_once),
                 TEST(test_resolution),
