@@ -86,6 +86,17 @@ static void probe_put(Fixture *f, const char *id, int millidegrees) {
         file_put(f, id, "w1_slave", reading(text, millidegrees, 0x10));
 }
 
+/* With another resolution than 12 bits. */
+static void probe_put_bits(Fixture *f, const char *id, int millidegrees, int bits) {
+        uint8_t config = (uint8_t)((bits - 9) << 5 | 0x1f);
+        int t = millidegrees * 16 / 1000;
+        char text[READING];
+
+        file_put(f, id, "w1_slave",
+                 slave(text, (uint8_t[]){(uint8_t)t, (uint8_t)(t >> 8), 0x4b, 0x46, config, 0xff, 0x10, 0x10}, "YES",
+                       millidegrees));
+}
+
 static void probe_remove(Fixture *f, const char *id) {
         file_put(f, id, NULL, NULL);
 }
@@ -610,8 +621,8 @@ static void test_resolution(void **state) {
         f->options[2] = (Option){"sensors.room_temp.id", ROOM};
         f->options[3] = (Option){"sensors.room_temp.resolution", "10"};
         f->options[4] = (Option){"resolution", "9"};
-        probe_put(f, BOILER, 1000);
-        probe_put(f, ROOM, 2000);
+        probe_put_bits(f, BOILER, 1000, 9);
+        probe_put_bits(f, ROOM, 2000, 10);
         file_put(f, BOILER, "resolution", "12\n");
         file_put(f, ROOM, "resolution", "12\n");
         assert_int_equal(harness_open(f->harness), 0);
@@ -623,7 +634,7 @@ static void test_resolution(void **state) {
         file_put(f, BOILER, "w1_slave", "");
         assert_int_equal(sample(f), 0);
         expect_resolution(f, BOILER, 12);
-        probe_put(f, BOILER, 1000);
+        probe_put_bits(f, BOILER, 1000, 9);
         assert_int_equal(sample(f), 0);
         expect_resolution(f, BOILER, 9);
 
@@ -635,9 +646,42 @@ static void test_resolution(void **state) {
         assert_int_equal(
                 harness_logged(f->harness, TBAGENT_WARNING, "room_temp: " ROOM " does not take a resolution of 11 bits; "), 1);
         file_put(f, ROOM, "resolution", "12\n");
+        probe_put_bits(f, ROOM, 2000, 11);
         assert_int_equal(sample(f), 0);
         expect_resolution(f, ROOM, 11);
         assert_float_equal(value(f, "room_temp"), 2, 0);
+}
+
+/* It lost its supply and says so by its resolution alone: the kernel did not wait for it, so this is an old reading. */
+static void test_resolution_lost(void **state) {
+        Fixture *f = *state;
+        char text[READING];
+
+        configure(f, BOILER);
+        f->options[2] = (Option){"resolution", "9"};
+        file_put(f, BOILER, "resolution", "9\n");
+        probe_put_bits(f, BOILER, 20000, 9);
+        assert_int_equal(harness_open(f->harness), 0);
+        assert_int_equal(sample(f), 0);
+        file_put(f, BOILER, "resolution", "12\n");
+        probe_put(f, BOILER, 21000);
+        assert_int_equal(sample(f), -ESTALE);
+        expect_bad(f, "boiler_temp", "has 12 bits of resolution, no longer 9: it lost its supply");
+        probe_put_bits(f, BOILER, 22000, 9);
+        assert_int_equal(sample(f), 0);
+        expect_resolution(f, BOILER, 9);
+        assert_float_equal(value(f, "boiler_temp"), 22, 0);
+
+        /* Where none is wanted, what another program sets is learned. And a copy with 14 bits has them. */
+        f->options[2] = (Option){NULL, NULL};
+        file_put(f, BOILER, "resolution", "14\n");
+        assert_int_equal(sample(f), 0);
+        file_put(f, BOILER, "w1_slave",
+                 slave(text, (uint8_t[]){0x50, 1, 0x4b, 0x46, 0xff, 0xff, 0x10, 0x10}, "YES", 21000));
+        assert_int_equal(sample(f), -ESTALE);
+        for (int i = 0; i < 2; i++)
+                assert_int_equal(sample(f), 0);
+        assert_float_equal(value(f, "boiler_temp"), 21, 0);
 }
 
 static void test_resolution_refused(void **state) {
@@ -818,6 +862,7 @@ int main(void) {
                 TEST(test_not_at_once),
                 TEST(test_no_rights_at_once),
                 TEST(test_resolution),
+                TEST(test_resolution_lost),
                 TEST(test_two_buses),
                 TEST(test_bad_id),
                 TEST(test_no_bus),
