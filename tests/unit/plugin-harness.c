@@ -56,6 +56,8 @@ struct Harness {
         Timer timers[64];
         size_t n_timers;
         uint64_t timeout;
+        uint8_t kept[4096];
+        size_t kept_size;
 };
 
 static Harness *harness(struct tbagent_host *host) {
@@ -385,6 +387,23 @@ static int reply_error(struct tbagent_host *host, uint64_t id, const char *code,
         return reply(host, id, text);
 }
 
+static int state_put(struct tbagent_host *host, const void *data, size_t size) {
+        Harness *h = harness(host);
+
+        assert_true(size <= sizeof(h->kept));
+        memcpy(h->kept, data, size);
+        h->kept_size = size;
+        return 0;
+}
+
+static int state_get(struct tbagent_host *host, void *data, size_t size) {
+        Harness *h = harness(host);
+        size_t n = h->kept_size < size ? h->kept_size : size;
+
+        memcpy(data, h->kept, n);
+        return (int)n;
+}
+
 /* What a plugin does not use yet has no stand-in: a NULL service would crash, which a test shall see. */
 static const struct tbagent_services services = {
         .abi = TBAGENT_PLUGIN_ABI,
@@ -417,6 +436,8 @@ static const struct tbagent_services services = {
         .found = found,
         .problem = problem,
         .is_once = is_once,
+        .state_put = state_put,
+        .state_get = state_get,
 };
 
 /* ---- the test's side */
