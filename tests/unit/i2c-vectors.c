@@ -295,6 +295,9 @@ const Vector vectors[] = {
                                "01: 00\n"
                                "42: 00\n"
                                "65: 00\n"
+                               "start 20 180000 old\n"
+                               "need 65: 01\n" /* MTreg is 69, whatever it was before */
+                               "then 20: 83 90\n"
                                "start 01 0 old\n"
                                "then 01: 01\n"
                                "start 42 0 old\n"
@@ -302,10 +305,7 @@ const Vector vectors[] = {
                                "then 42: 01\n"
                                "start 65 0 old\n"
                                "need 42: 01\n"
-                               "then 65: 01\n"
-                               "start 20 180000 old\n"
-                               "need 65: 01\n" /* MTreg is 69, whatever it was before */
-                               "then 20: 83 90\n",
+                               "then 65: 01\n",
                 .values = {{"illuminance", 28067, 0.5, 0}},
         },
         {
