@@ -4,10 +4,11 @@
  * SMBus only (i2c-stub, the SMBus of a PC) get the SMBus call of the same bytes on the wire, as far as there is one.
  *
  * A multiplexer that we switch ourselves makes a transaction of three: select, transfer, deselect. Two of our processes
- * may share the bus (one instance each), and a chip behind the mux may have the address of one in front of it. So such
- * a transaction holds the node's lock (flock) alone, and all others share it. It deselects even after a failure: an
- * open channel would put its chips into the way of everybody else's. A mux that may be open in spite of that (closing it
- * failed, or who opened it was killed) is closed before anything else is done.
+ * may share the bus (one instance each), and a chip behind the mux may have the address of one behind another channel
+ * (of one in front it may not: while the channel is open both answer, which setup.c refuses as far as one instance knows).
+ * So such a transaction holds the node's lock (flock) alone, and all others share it. It deselects even after a failure:
+ * an open channel would put its chips into the way of everybody else's. A mux that may be open in spite of that (closing
+ * it failed, or who opened it was killed) is closed before anything else is done.
  *
  * A data line (SDA) that something holds low looks like an answer of everybody: each address is acknowledged, each byte
  * is 0. So after zeros alone two addresses are read where nobody can be: those of 10-bit chips, which answer only to a

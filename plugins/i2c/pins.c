@@ -2,11 +2,12 @@
 /*
  * Outputs keep their level over a restart of this process: the latch is read back first, and a pin that the expander
  * already drives goes on as it is. A pin that it does not drive yet (it was powered on a moment ago) has no level to
- * go on with, and begins as off; `initial` says otherwise.
+ * go on with, and begins as off; `initial` says otherwise. The latch of an expander without registers cannot be read, and
+ * an output that is on may have a load that holds it low: what was set last is kept for it (Kept).
  *
  * An expander that lost its supply for a moment comes back with all pins as inputs. Where its registers can be read,
- * each sample sees that, and gives it back what was set; for one without registers the level that differs from what
- * was set tells it.
+ * each sample and each method sees that, and gives it back what was set; for one without registers the level that
+ * differs from what was set tells it.
  *
  * Inputs are looked at when a sample is due. A set output is sent at once.
  */
@@ -17,19 +18,29 @@
 #include "pins.h"
 
 typedef struct Pin {
-        const char *key; /* borrowed from the options */
+        const char *key, *channel; /* borrowed from the options; rpc() names it by its channel */
         uint16_t bit;
         bool output, active_low;
         bool begins, begins_on; /* `initial` is not "as-is" */
         char invalid[WHY_SIZE];
 } Pin;
 
+/* Of an expander without registers, as it is kept over a restart. */
+typedef struct Kept {
+        int32_t bus;
+        Route route;
+        uint8_t zero;
+        uint16_t outputs, latch;
+} Kept;
+
 struct Expander {
+        I2c *i2c;
         Device device;
         const Port *port;
         const char *name;
         PortState state;
         bool known; /* state.latch is what we have set */
+        Kept kept;  /* no outputs: nothing is */
         Pin *pins[PINS_MAX];
         size_t n_pins;
 };
@@ -46,6 +57,43 @@ static uint16_t level_of(const Pin *p, bool on) {
 
 static void latch_set(Expander *e, const Pin *p, bool on) {
         e->state.latch = (uint16_t)((e->state.latch & ~p->bit) | level_of(p, on));
+}
+
+static void kept_load(Expander *e) {
+        Kept all[EXPANDERS_MAX];
+        int size;
+
+        if (!e->port->no_registers)
+                return;
+        size = tbagent_state_get(e->i2c->host, all, sizeof(all));
+        for (int n = 0; n < size / (int)sizeof(all[0]); n++)
+                if (all[n].bus == e->device.adapter->number &&
+                    memcmp(&all[n].route, &e->device.route, sizeof(all[n].route)) == 0)
+                        e->kept = all[n];
+}
+
+/* After the expander was told. */
+static void kept_store(Expander *e) {
+        Kept now = {.bus = e->device.adapter->number, .route = e->device.route, .outputs = e->state.outputs};
+        Kept all[EXPANDERS_MAX];
+        const I2c *i = e->i2c;
+        size_t n = 0;
+
+        now.latch = e->state.latch & now.outputs;
+        if (!e->port->no_registers || memcmp(&now, &e->kept, sizeof(now)) == 0)
+                return;
+        e->kept = now;
+        for (size_t x = 0; x < i->n_named; x++)
+                if (i->expanders[x]->kept.outputs != 0)
+                        all[n++] = i->expanders[x]->kept;
+        (void)tbagent_state_put(i->host, all, n * sizeof(all[0]));
+}
+
+/* One that was set low and is high was without power meanwhile: the latch is 1 for all. */
+static uint16_t kept_apply(const Kept *kept, uint16_t levels) {
+        if (levels & kept->outputs & ~kept->latch)
+                return levels | kept->outputs;
+        return (uint16_t)((levels & ~kept->outputs) | kept->latch);
 }
 
 /* What each output begins with, from what the expander shows. */
@@ -79,9 +127,11 @@ static int expander_begin(Expander *e) {
         if (r == 0)
                 r = e->port->look(&e->device, &latch, &driven);
         if (r == 0) {
-                latch_begin(e, latch, driven);
+                latch_begin(e, kept_apply(&e->kept, latch), driven);
                 r = e->port->setup(&e->device, &e->state);
         }
+        if (r == 0)
+                kept_store(e);
         e->device.ready = r == 0;
         e->known |= r == 0;
         return r;
@@ -133,10 +183,10 @@ void pins_sample(I2c *i, Tally *tally) {
 
 /* ---- methods */
 
-static Pin *pin_find(I2c *i, const char *key, Expander **ret) {
+static Pin *pin_find(I2c *i, const char *channel, Expander **ret) {
         for (size_t n = 0; n < i->n_expanders; n++)
                 for (size_t p = 0; p < i->expanders[n]->n_pins; p++)
-                        if (strcmp(i->expanders[n]->pins[p]->key, key) == 0) {
+                        if (strcmp(i->expanders[n]->pins[p]->channel, channel) == 0) {
                                 *ret = i->expanders[n];
                                 return i->expanders[n]->pins[p];
                         }
@@ -166,10 +216,12 @@ static int refuse(I2c *i, uint64_t id, const char *code, const char *key, const 
 }
 
 static int output_set(I2c *i, Expander *e, const Pin *p, uint64_t id, bool on) {
-        uint16_t before;
+        uint16_t before, levels;
         int r;
 
-        r = expander_begin(e); /* what it holds has to be known, or the other outputs would be changed, too */
+        /* What it holds has to be known, or the other outputs would be changed, too. And one that was without power a moment
+         * ago acknowledges, but drives nothing. */
+        r = levels_read(e, &levels);
         if (r == 0) {
                 before = e->state.latch;
                 latch_set(e, p, on);
@@ -181,6 +233,7 @@ static int output_set(I2c *i, Expander *e, const Pin *p, uint64_t id, bool on) {
                 e->device.ready = false;
                 return refuse(i, id, "failed", p->key, e->device.why);
         }
+        kept_store(e);
         tbagent_emit_bool(i->host, p->key, on);
         tbagent_row_end(i->host, TBAGENT_IMMEDIATE);
         return tbagent_reply(i->host, id, on ? "true" : "false");
@@ -197,6 +250,7 @@ static int pin_get(I2c *i, Expander *e, const Pin *p, uint64_t id) {
 int pins_rpc(I2c *i, uint64_t id, const char *channel, const char *method, const char *params) {
         Expander *e = NULL;
         Pin *p = pin_find(i, channel, &e);
+        uint16_t levels;
         int on;
 
         if (!p)
@@ -208,7 +262,7 @@ int pins_rpc(I2c *i, uint64_t id, const char *channel, const char *method, const
         if (!p->output)
                 return refuse(i, id, "bad_params", channel, "is an input: direction = \"out\" makes it an output");
         if (strcmp(method, "toggle") == 0) {
-                if (expander_begin(e) < 0)
+                if (levels_read(e, &levels) < 0)
                         return refuse(i, id, "failed", channel, e->device.why);
                 return output_set(i, e, p, id, (e->state.latch & p->bit) != level_of(p, true));
         }
@@ -250,11 +304,13 @@ static int expander_add(I2c *i, const struct tbagent_node *node) {
         if (!e)
                 return -ENOMEM;
         i->expanders[i->n_expanders++] = e;
+        e->i2c = i;
         e->port = port_find(tbagent_string(i->host, node, "chip", 0));
         e->name = tbagent_name(i->host, node);
         e->device = (Device){.host = i->host, .bus = i->bus, .root = i->root, .adapter = &i->adapter, .driver = &e->port->driver};
         e->device.name = e->name;
         route_configure(&e->device, node);
+        kept_load(e);
         return 0;
 }
 
@@ -317,6 +373,7 @@ static int pin_add(I2c *i, const struct tbagent_node *node) {
                 return -ENOMEM;
         e->pins[e->n_pins++] = p;
         p->key = tbagent_name(i->host, node);
+        p->channel = tbagent_channel(i->host, node);
         p->bit = (uint16_t)(1u << tbagent_int(i->host, node, "pin"));
         p->output = strcmp(tbagent_string(i->host, node, "direction", 0), "out") == 0;
         p->active_low = tbagent_int(i->host, node, "active_low");

@@ -16,6 +16,7 @@ typedef struct Port {
         Driver driver; /* its name and addresses */
         unsigned n_pins;
         bool has_pull_ups;
+        bool no_registers; /* look() shows the levels of the pins in place of the latch */
         /* What it was told before: levels of the latch, and which pins it drives. Changes nothing. */
         int (*look)(Device *d, uint16_t *ret_latch, uint16_t *ret_driven);
         /* Latch first, directions last, so that no output shows a level that it should not have. */

@@ -117,12 +117,28 @@ static int chip_add(I2c *i, const struct tbagent_node *node) {
         return r == -ENOMEM ? r : 0;
 }
 
-static void double_check(const Device *first, Device *d) {
-        if (!d->invalid[0] && memcmp(&first->route, &d->route, sizeof(d->route)) == 0)
-                device_refuse(d, "has the address 0x%02x of %s", d->route.address, first->name);
+static bool is_at_mux_of(const Route *a, const Route *b) {
+        return b->mux && a->address == b->mux;
 }
 
-/* Two chips at one place are a copied line. */
+/* Two chips at one place are a copied line. One in front of a mux, and the mux itself, answer also while a channel is
+ * open, beside what is behind it. */
+static void double_check(const Device *first, Device *d) {
+        const Route *a = &first->route, *b = &d->route;
+
+        if (d->invalid[0])
+                return;
+        if (memcmp(a, b, sizeof(*a)) == 0)
+                device_refuse(d, "has the address 0x%02x of %s", b->address, first->name);
+        else if (a->address == b->address && !a->mux != !b->mux)
+                device_refuse(d, "has the address 0x%02x of %s, and only one of them is behind a mux: both would answer",
+                              b->address, first->name);
+        else if (is_at_mux_of(a, b))
+                device_refuse(d, "its mux has the address 0x%02x of %s", a->address, first->name);
+        else if (is_at_mux_of(b, a))
+                device_refuse(d, "has the address 0x%02x of the mux of %s", b->address, first->name);
+}
+
 static void doubles_check(I2c *i) {
         Device *all[DEVICES_MAX + EXPANDERS_MAX];
         size_t n = 0;

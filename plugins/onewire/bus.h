@@ -37,5 +37,6 @@ int bus_find(const Bus *bus, const Id *id);
 /* Keeps other instances from the bus until the descriptor is closed. dir: the folder of the master. */
 int master_lock(const char *dir);
 /* Has all thermometers of the bus convert at once, which takes as long as the slowest of them. 0: each is read without a
- * conversion next. -ENOENT: the kernel has no such conversion here; -EACCES: no rights; other: it did not take place. */
-int master_convert(const char *dir);
+ * conversion next. Otherwise each converts when it is read: -ENOENT: the kernel has no such conversion here; -EACCES: no
+ * rights; other: it did not take place. Only where there is nothing but thermometers. */
+int master_convert(const Bus *bus, size_t master, const char *dir);

@@ -2,9 +2,9 @@
 /*
  * The plugin `onewire`: temperature probes on a 1-Wire bus, through the kernel's w1 driver.
  *
- * A sample goes from bus to bus. Where there is more than one probe to read, all of them convert at once, if the kernel and
- * the rights allow it, and are then read without waiting; otherwise one after the other, 0.75 s each. That is what a process
- * of its own is for, and the limit of the call is raised by the number of probes.
+ * A sample goes from bus to bus. All probes of one convert at once, if the kernel and the rights allow it, and are then read
+ * without waiting; otherwise one after the other, 0.75 s each. That is what a process of its own is for, and the limit of
+ * the call is raised by the number of probes.
  *
  * With `sensors` the probes named there are read, one that is missing is bad until it is back, and others on the bus are
  * mentioned once. Without, every thermometer found is read as w1_ID and stays expected from then on. So plugging and
@@ -45,6 +45,7 @@ typedef struct Sensor {
         bool invalid; /* what the configuration says is no id; the other sensors go on */
         bool denied_told, resolution_told;
         int64_t rests_until; /* CLOCK_BOOTTIME, ns; 0: it did not fail */
+        bool rests;          /* in the running sample */
         int error;           /* of its last read, with the reason */
         char why[WHY_SIZE];
 } Sensor;
@@ -216,7 +217,7 @@ static void sensor_sample(struct tbagent_host *host, Onewire *o, Sensor *s, cons
         int64_t millidegrees = 0;
         int r;
 
-        if (tbagent_now(host) < s->rests_until) {
+        if (s->rests) {
                 sensor_failed(host, o, s, s->error, s->why);
                 return;
         }
@@ -248,25 +249,29 @@ static void convert_tell(struct tbagent_host *host, Onewire *o, const char *dir,
         say(host, TBAGENT_INFO, "reading the probes one by one: the kernel did not start a common conversion on %s", dir);
 }
 
-/* All probes of a bus at once, if there are some, and the bus has nothing else on it. */
-static void master_prepare(struct tbagent_host *host, Onewire *o, const Master *master, const char *dir, size_t n_sensors) {
-        if (n_sensors < 2)
-                return;
-        if (master->foreign.text[0] == 0) {
-                convert_tell(host, o, dir, master_convert(dir));
+/* All probes of a bus at once, if it has nothing else on it. A single one, too: what bus.c says of marks. */
+static void master_prepare(struct tbagent_host *host, Onewire *o, const Bus *bus, size_t master, const char *dir,
+                           size_t n_sensors) {
+        const char *foreign = bus->masters[master].foreign.text;
+        int r;
+
+        if (foreign[0] == 0) {
+                r = master_convert(bus, master, dir);
+                if (n_sensors > 1)
+                        convert_tell(host, o, dir, r);
                 return;
         }
-        if (!o->foreign_told)
-                say(host, TBAGENT_INFO,
-                    "reading the probes one by one: with %s on the bus the kernel cannot have them convert at once",
-                    master->foreign.text);
+        if (n_sensors < 2 || o->foreign_told)
+                return;
         o->foreign_told = true;
+        say(host, TBAGENT_INFO, "reading the probes one by one: with %s on the bus the kernel cannot have them convert at once",
+            foreign);
 }
 
 static void master_sample(struct tbagent_host *host, Onewire *o, const Bus *bus, size_t master) {
         Sensor *here[PROBES_MAX];
         char dir[PATH_MAX];
-        size_t n = 0;
+        size_t n = 0, n_awake = 0;
         int lock;
 
         for (size_t i = 0; i < o->n_sensors; i++)
@@ -276,9 +281,13 @@ static void master_sample(struct tbagent_host *host, Onewire *o, const Bus *bus,
                 return;
         snprintf(dir, sizeof(dir), "%s/%s", o->path, bus->masters[master].name);
         lock = master_lock(dir);
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; i < n; i++) {
                 sensor_check(host, here[i], dir);
-        master_prepare(host, o, &bus->masters[master], dir, n);
+                here[i]->rests = tbagent_now(host) < here[i]->rests_until;
+                n_awake += !here[i]->rests;
+        }
+        if (n_awake > 0)
+                master_prepare(host, o, bus, master, dir, n);
         for (size_t i = 0; i < n; i++)
                 sensor_sample(host, o, here[i], dir);
         if (lock >= 0)
@@ -459,7 +468,7 @@ static void scan_master(struct tbagent_host *host, const char *path, const Bus *
         snprintf(dir, sizeof(dir), "%s/%s", path, bus->masters[master].name);
         lock = master_lock(dir);
         if (bus->masters[master].foreign.text[0] == 0)
-                (void)master_convert(dir); /* else each converts by itself */
+                (void)master_convert(bus, master, dir); /* else each converts by itself */
         for (size_t i = 0; i < bus->n; i++)
                 if (bus->devices[i].master == master)
                         scan_device(host, dir, &bus->devices[i].id);

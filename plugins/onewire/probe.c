@@ -18,8 +18,9 @@
  * - A number outside the chip's range is noise that passed the checksum.
  *
  * A probe that lost its supply also lost the resolution that was set, while the kernel still waits as long as the old one
- * takes: too short, for ever, and each reading would be the one before. So after every failure, and 85 degrees, it is
- * looked at (`suspect`).
+ * takes: too short, for ever, and each reading would be the one before. So each reading is compared with the resolution
+ * that the kernel knows: byte 4 has the one that the probe has. After every failure, and 85 degrees, it is looked at
+ * (`suspect`), which tells the kernel, too. A copy whose byte 4 cannot be changed has what it always had.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -39,6 +40,8 @@
 #define RESERVED      6
 #define AFTER_RESET   0x0c
 #define COUPLE        0x80 /* of CONFIG: it is a MAX31850 */
+#define BITS_MIN      9
+#define BITS_MAX      14
 
 typedef struct Family {
         char code[3];
@@ -154,6 +157,22 @@ static int judge(const Probe *p, const char *text, uint8_t memory[static MEMORY_
         return 0;
 }
 
+/* As the kernel's w1_therm has it, also for copies of a DS18B20 that have more than 12. */
+static int bits_of(const uint8_t memory[static MEMORY_SIZE]) {
+        int bits = BITS_MIN + (memory[CONFIG] >> 5);
+
+        return bits > BITS_MAX ? BITS_MAX : bits;
+}
+
+/* Before it converted, or meanwhile: the kernel did not wait long enough then. */
+static int bits_check(const Probe *p, const uint8_t memory[static MEMORY_SIZE], char why[static WHY_SIZE]) {
+        if (p->bits == 0 || bits_of(memory) == p->bits)
+                return 0;
+        snprintf(why, WHY_SIZE, "%s has %d bits of resolution, no longer %d: it lost its supply (or another program set that)",
+                 p->id.text, bits_of(memory), p->bits);
+        return -ESTALE;
+}
+
 /* power_on: it may be what the probe shows after power-on. */
 static int read_once(Probe *p, const char *dir, int64_t *ret, bool *ret_power_on, char why[static WHY_SIZE]) {
         uint8_t memory[MEMORY_SIZE] = {0};
@@ -184,6 +203,8 @@ static int read_once(Probe *p, const char *dir, int64_t *ret, bool *ret_power_on
                 return -EIO;
         }
         r = judge(p, text, memory, &n, why);
+        if (r == 0)
+                r = bits_check(p, memory, why);
         if (r < 0)
                 return r;
         *ret = n;
@@ -210,7 +231,7 @@ int probe_read(Probe *p, const char *dir, unsigned retries, int64_t *ret_millide
                         attempt--;
                         continue;
                 }
-                if (r == 0 || r == -ENODEV || r == -EACCES || attempt >= retries)
+                if (r == 0 || r == -ENODEV || r == -EACCES || r == -ESTALE || attempt >= retries)
                         break;
         }
         if (r == 0 && power_on && !power_on_believable(p)) {
@@ -249,21 +270,33 @@ static bool has_no_choice(const Probe *p, int error, int64_t bits) {
                                 : error == 0 && bits == 14 && strncmp(p->id.text, "3b", 2) == 0;
 }
 
+/* From `now`. */
+static int resolution_set(Probe *p, const char *folder, int now, int bits) {
+        char text[16];
+        int r = 0;
+
+        if (bits != 0 && bits != now) {
+                snprintf(text, sizeof(text), "%d\n", bits);
+                r = attribute_write(folder, "resolution", text);
+        }
+        p->bits = bits != 0 && r == 0 ? bits : now;
+        return r;
+}
+
 int probe_resolution(Probe *p, const char *dir, int bits) {
-        char folder[PATH_MAX], text[16];
+        char folder[PATH_MAX];
         int64_t now = 0;
         int r;
 
+        p->bits = 0;
         snprintf(folder, sizeof(folder), "%s/%s", dir, p->id.text);
         r = attribute_number(folder, "resolution", &now);
         if (has_no_choice(p, r, now))
                 r = bits == 0 ? 0 : -EINVAL;
         else if (r == 0 && now < 0)
                 r = -EIO; /* the kernel could not ask it */
-        else if (r == 0 && bits != 0 && now != bits) {
-                snprintf(text, sizeof(text), "%d\n", bits);
-                r = attribute_write(folder, "resolution", text);
-        }
+        else if (r == 0)
+                r = resolution_set(p, folder, (int)now, bits);
         if (r == 0 || r == -EINVAL)
                 p->suspect = false;
         return r < 0 ? errno_group(r) : 0;

@@ -18,6 +18,7 @@ typedef struct Probe {
         bool has_last;
         int64_t last; /* the last reading that was believed, in thousandths of a degree */
         bool says_converted; /* its byte 6 was seen to change when it converts */
+        int bits; /* its resolution as the kernel knows it; 0: not known */
         bool suspect; /* it may have lost its supply since its resolution was looked at */
 } Probe;
 
@@ -27,7 +28,8 @@ bool id_parse(const char *text, Id *ret);
 const char *id_thermometer(const Id *id);
 
 /* Reads dir/ID with up to `retries` repetitions, 0.75 s each. 0; -ENODEV: not on the bus; -EACCES; -EIO, -EBADMSG,
- * -ERANGE: no believable reading. why gets the reason in words on failure. */
+ * -ERANGE: no believable reading; -ESTALE: its resolution is another one than it was. why gets the reason in words on
+ * failure. */
 int probe_read(Probe *p, const char *dir, unsigned retries, int64_t *ret_millidegrees, char why[static WHY_SIZE]);
 
 /* Sets its resolution where it has another one; 0: leaves it. Either way the kernel learns how long it converts. 0, also

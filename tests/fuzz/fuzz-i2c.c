@@ -294,11 +294,32 @@ static int reply_error(struct tbagent_host *h, uint64_t id, const char *code, co
         return 0;
 }
 
+static int is_once(struct tbagent_host *h) {
+        (void)h;
+        return 0;
+}
+
+static int state_put(struct tbagent_host *h, const void *data, size_t size) {
+        (void)h;
+        assert(data && size <= 4096);
+        return 0;
+}
+
+static int state_get(struct tbagent_host *h, void *data, size_t size) {
+        size_t n = take() * 4u;
+
+        (void)h;
+        for (size_t i = 0; i < n && i < size; i++)
+                ((uint8_t *)data)[i] = take();
+        return (int)(n < size ? n : size);
+}
+
 static const struct tbagent_services services = {
         .emit_bool = emit_bool, .emit_int = emit_int, .emit_double = emit_double, .emit_bad = emit_bad, .row_end = row_end,
         .log = log_line, .now = now, .options = host_options, .member = host_member, .node_name = host_name,
         .is_set = host_is_set, .get_int = host_int, .get_float = host_float, .get_string = host_string, .timeout = timeout,
-        .reply = reply, .reply_error = reply_error,
+        .reply = reply, .reply_error = reply_error, .channel = host_name, .state_put = state_put, .state_get = state_get,
+        .is_once = is_once,
 };
 
 /* ---- the bus */

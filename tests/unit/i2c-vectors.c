@@ -199,7 +199,7 @@ const Vector vectors[] = {
                                "06: 00 54\n"
                                "07: 04 00\n"
                                "05: c0 00\n"
-                               "start 010000 250000 old\n"
+                               "start 010000 350000 old\n" /* 250 ms is the typical time; nothing says what it is at most */
                                "then 05: c1 94\n",
                 .values = {{"temperature", 25.25, 0, 0}},
         },
@@ -292,8 +292,20 @@ const Vector vectors[] = {
                 .address = 0x23,
                 .description = "model commands\n"
                                "20: 00 00\n"
+                               "01: 00\n"
+                               "42: 00\n"
+                               "65: 00\n"
                                "start 20 180000 old\n"
-                               "then 20: 83 90\n",
+                               "need 65: 01\n" /* MTreg is 69, whatever it was before */
+                               "then 20: 83 90\n"
+                               "start 01 0 old\n"
+                               "then 01: 01\n"
+                               "start 42 0 old\n"
+                               "need 01: 01\n"
+                               "then 42: 01\n"
+                               "start 65 0 old\n"
+                               "need 42: 01\n"
+                               "then 65: 01\n",
                 .values = {{"illuminance", 28067, 0.5, 0}},
         },
         {
@@ -301,6 +313,9 @@ const Vector vectors[] = {
                 .source = "ROHM BH1750FVI (2011.11): 16 bits and no more",
                 .address = 0x5c,
                 .description = "model commands\n"
+                               "01: 00\n"
+                               "42: 00\n"
+                               "65: 00\n"
                                "20: ff ff\n",
                 .values = {{"illuminance", 0, 0, "too bright"}},
         },
@@ -343,6 +358,20 @@ const Vector vectors[] = {
                                "start 000013 30000 old\n"
                                "then 04: 88 13\n",
                 .values = {{"illuminance", 16559.35, 0.05, 0}},
+        },
+        {
+                .chip = "veml7700",
+                .source = "Vishay VEML7700 (84286), features: up to 140 000 lx; with 50000 counts the polynomial would give 70 "
+                          "million",
+                .address = 0x10,
+                .description = "model words\n"
+                               "00: 01 00\n"
+                               "04: 00 00\n"
+                               "start 000010 105000 old\n"
+                               "then 04: 50 c3\n"
+                               "start 000013 30000 old\n"
+                               "then 04: 50 c3\n",
+                .values = {{"illuminance", 0, 0, "too bright"}},
         },
         {
                 .chip = "tsl2591",

@@ -56,6 +56,8 @@ struct Harness {
         Timer timers[64];
         size_t n_timers;
         uint64_t timeout;
+        uint8_t kept[4096];
+        size_t kept_size;
 };
 
 static Harness *harness(struct tbagent_host *host) {
@@ -303,8 +305,14 @@ static const struct tbagent_node *options(struct tbagent_host *host) {
         return &harness(host)->root;
 }
 
-static const char *node_name(const struct tbagent_node *n) {
+static const char *channel(const struct tbagent_node *n) {
         return n->name;
+}
+
+static const char *node_name(const struct tbagent_node *n) {
+        const char *key = value_set(n, "key"); /* an option that each channel has, and not in the plugin's table */
+
+        return key ? key : n->name;
 }
 
 /* ---- events */
@@ -379,6 +387,23 @@ static int reply_error(struct tbagent_host *host, uint64_t id, const char *code,
         return reply(host, id, text);
 }
 
+static int state_put(struct tbagent_host *host, const void *data, size_t size) {
+        Harness *h = harness(host);
+
+        assert_true(size <= sizeof(h->kept));
+        memcpy(h->kept, data, size);
+        h->kept_size = size;
+        return 0;
+}
+
+static int state_get(struct tbagent_host *host, void *data, size_t size) {
+        Harness *h = harness(host);
+        size_t n = h->kept_size < size ? h->kept_size : size;
+
+        memcpy(data, h->kept, n);
+        return (int)n;
+}
+
 /* What a plugin does not use yet has no stand-in: a NULL service would crash, which a test shall see. */
 static const struct tbagent_services services = {
         .abi = TBAGENT_PLUGIN_ABI,
@@ -397,7 +422,7 @@ static const struct tbagent_services services = {
         .options = options,
         .member = member,
         .node_name = node_name,
-        .channel = node_name,
+        .channel = channel,
         .is_set = is_set,
         .get_int = get_int,
         .get_float = get_float,
@@ -411,6 +436,8 @@ static const struct tbagent_services services = {
         .found = found,
         .problem = problem,
         .is_once = is_once,
+        .state_put = state_put,
+        .state_get = state_get,
 };
 
 /* ---- the test's side */

@@ -342,6 +342,43 @@ static void test_odd_configuration(void **state) {
         assert_int_equal(harness_logged(f->harness, TBAGENT_ERROR, "e: has the address 0x77 of c"), 1);
 }
 
+/* Behind a mux and in front of it, in either order, and the mux itself: both would answer. Two channels are two places. */
+static void test_same_address_at_mux(void **state) {
+        static const struct {
+                const char *mux, *address, *first_mux, *first_address, *why;
+        } cases[] = {
+                {"0x70", "0x68", NULL, "0x68", "has the address 0x68 of first, and only one of them is behind a mux"},
+                {NULL, "0x68", "0x70", "0x68", "has the address 0x68 of first, and only one of them is behind a mux"},
+                {NULL, "0x71", "0x71", "0x68", "has the address 0x71 of the mux of first"},
+                {"0x70", "0x71", "0x71", "0x68", "has the address 0x71 of the mux of first"},
+                {"0x71", "0x68", NULL, "0x71", "its mux has the address 0x71 of first"},
+                {"0x71", "0x68", "0x70", "0x68", NULL},
+                {"0x70", "0x69", NULL, "0x68", NULL},
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                Fixture *f = fixture_new();
+
+                option_set(f, "chips.first.chip", "ds3231");
+                option_set(f, "chips.first.address", cases[i].first_address);
+                if (cases[i].first_mux) {
+                        option_set(f, "chips.first.mux", cases[i].first_mux);
+                        option_set(f, "chips.first.channel", "3");
+                }
+                option_set(f, "chips.x.chip", "ds3231");
+                option_set(f, "chips.x.address", cases[i].address);
+                if (cases[i].mux) {
+                        option_set(f, "chips.x.mux", cases[i].mux);
+                        option_set(f, "chips.x.channel", "3");
+                }
+                assert_int_equal(harness_open(f->harness), 0);
+                if (harness_logged(f->harness, TBAGENT_ERROR, cases[i].why ? cases[i].why : "") != (cases[i].why ? 1 : 0))
+                        fail_msg("case %zu", i);
+                fixture_free(f);
+        }
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
         static const struct CMUnitTest tests[] = {
@@ -357,6 +394,7 @@ int main(void) {
                 TEST(test_locked_by_another),
                 TEST(test_bad_configuration),
                 TEST(test_odd_configuration),
+                TEST(test_same_address_at_mux),
         };
 
         cmocka_set_message_output(CM_OUTPUT_TAP);

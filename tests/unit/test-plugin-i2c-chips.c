@@ -273,7 +273,7 @@ static void test_no_value(void **state) {
                 {"tsl2591", 0x29, "start a003 0 old\nthen b3: 01 ff ff ff ff", "x_illuminance", "too bright"},
                 {"tsl2591", 0x29, "start a003 0 old\nthen b3: 01 e8 03 e9 03", "x_illuminance", "more infrared than light"},
                 {"scd4x", 0x62, "start 21b1 0 old\nthen e4b8: 00 00 81", "x_co2", "has no new measurement"},
-                {"ccs811", 0x5a, "start f4 0 old\nthen 00: 90\nstart 0110 0 old\nthen 02: 00 00 00 00 91 02", "x_eco2",
+                {"ccs811", 0x5a, "start f4 0 old\nthen 00: 90\nstart 0110 0 old\nthen 02: 00 00 00 00 91\nthen e0: 02", "x_eco2",
                  "says error 0x02"},
                 {"ccs811", 0x5a, "00: 00", "x_tvoc", "has no application"},
                 {"ccs811", 0x5a, "start f4 0 old\nthen 00: 90\nstart 0110 0 old\nthen 02: 01 90 00 00 10 00", "x_eco2",
@@ -333,6 +333,24 @@ static void test_nothing_new(void **state) {
         assert_float_equal(value(f, "air_co2"), 500, 0);
 }
 
+/* An error of a ccs811 stays until its number is read; then it measures again, also for one that comes later. */
+static void test_error_is_cleared(void **state) {
+        static const char failed[] = "model words\n20: 81\n00: 91\n02: 12 34 56 78 99 00\ne0: 04\n"
+                                     "start e0 0 old\nthen 00: 90\nthen 02: 12 34 56 78 98 00";
+        Fixture *f = *state;
+        int r;
+
+        vector_configure(f, "voc", &(Vector){.chip = "ccs811", .address = 0x5a, .description = failed});
+        assert_int_equal(harness_open(f->harness), 0);
+        sample(f, &r);
+        assert_float_equal(value(f, "voc_eco2"), 0x1234, 0);
+        sim_change(f->sim, 0x5a, "e0: 10\n00: 91\n02: 12 34 56 78 99 10");
+        sample(f, &r);
+        expect_bad(f, "voc_eco2", "0x5a says error 0x10");
+        sample(f, &r);
+        assert_float_equal(value(f, "voc_tvoc"), 0x5678, 0);
+}
+
 /* The names that a calibration of noise gives: no division by nothing, no overflow (for the sanitizers), no value. */
 static void test_noise(void **state) {
         unsigned seed = 20260101;
@@ -367,6 +385,7 @@ int main(void) {
                 TEST(test_vectors),          TEST(test_each_chip_has_a_vector), TEST(test_manual),     TEST(test_smbus),
                 TEST(test_one_wait),         TEST(test_comes_back),             TEST(test_loses_its_supply),
                 TEST(test_wrong_chip),       TEST(test_no_value),               TEST(test_nothing_new), TEST(test_noise),
+                TEST(test_error_is_cleared),
         };
 
         cmocka_set_message_output(CM_OUTPUT_TAP);

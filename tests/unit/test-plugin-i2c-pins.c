@@ -187,6 +187,20 @@ static void test_methods(void **state) {
         assert_int_equal(harness_count(f->harness, "door"), 0);
 }
 
+/* A method is called by the name in the file, and the value sent by the key. */
+static void test_key(void **state) {
+        Fixture *f = *state;
+
+        expander(f, "mcp23017", POWERED_ON);
+        pin(f, "pump", "pin=0 direction=out key=pump_on");
+        assert_int_equal(harness_open(f->harness), 0);
+        call(f, "pump", "set", "true", "true");
+        assert_float_equal(value(f, "pump_on"), 1, 0);
+        call(f, "pump", "toggle", "{}", "false");
+        call(f, "pump", "get", "{}", "false");
+        call(f, "pump_on", "get", "{}", "unknown_channel");
+}
+
 static void test_method_fails(void **state) {
         Fixture *f = *state;
         int r;
@@ -236,6 +250,29 @@ static void test_comes_back(void **state) {
         assert_int_equal(sim_peek(f->sim, 0x20, IODIRA), 0xfc);
 }
 
+/* And before the next sample comes: an output that is set then is driven, and so are the others. */
+static void test_set_after_power_loss(void **state) {
+        Fixture *f = *state;
+        int r;
+
+        expander(f, "mcp23017", POWERED_ON);
+        pin(f, "pump", "pin=0 direction=out");
+        pin(f, "fan", "pin=1 direction=out");
+        assert_int_equal(harness_open(f->harness), 0);
+        sample(f, &r);
+        call(f, "pump", "set", "true", "true");
+        sim_remove(f->sim, 0x20);
+        sim_chip(f->sim, 0x20, POWERED_ON);
+        call(f, "fan", "set", "true", "true");
+        assert_int_equal(sim_peek(f->sim, 0x20, OLATA), 0x03);
+        assert_int_equal(sim_peek(f->sim, 0x20, IODIRA), 0xfc);
+        sim_remove(f->sim, 0x20);
+        sim_chip(f->sim, 0x20, POWERED_ON);
+        call(f, "fan", "toggle", "{}", "false");
+        assert_int_equal(sim_peek(f->sim, 0x20, OLATA), 0x01);
+        assert_int_equal(sim_peek(f->sim, 0x20, IODIRA), 0xfc);
+}
+
 static void test_port(void **state) {
         Fixture *f = *state;
         int r;
@@ -273,6 +310,42 @@ static void test_port(void **state) {
         sample(f, &r);
         assert_int_equal(sim_peek(f->sim, 0x20, 0) & 0x43, 0x40);
         assert_float_equal(value(f, "relay"), 1, 0);
+}
+
+/* An output that is on and has a load reads as low. Another process does not take it for one that is off. */
+static void test_port_loaded(void **state) {
+        Fixture *f = *state;
+        int r;
+
+        expander(f, "pcf8574", "model port\n");
+        option_set(f, "expanders.other.chip", "pcf8574");
+        option_set(f, "expanders.other.address", "0x21");
+        sim_chip(f->sim, 0x21, "model port\n");
+        pin(f, "lamp", "expander=panel pin=0 direction=out");
+        pin(f, "valve", "expander=panel pin=1 direction=out");
+        pin(f, "fan", "expander=other pin=1 direction=out");
+        assert_int_equal(harness_open(f->harness), 0);
+        sample(f, &r);
+        call(f, "valve", "set", "false", "false");
+        call(f, "fan", "set", "false", "false");
+        sim_pull_low(f->sim, 0x20, 0x01);
+        harness_close(f->harness);
+
+        assert_int_equal(harness_open(f->harness), 0);
+        sample(f, &r);
+        assert_int_equal(sim_peek(f->sim, 0x20, 0), 0xfd);
+        assert_int_equal(sim_peek(f->sim, 0x21, 0), 0xfd);
+        assert_float_equal(value(f, "lamp"), 0, 0); /* the level of the pin, whatever was set */
+        harness_close(f->harness);
+
+        /* Without power in between: the valve is high, and so is the latch of all, whatever has a load. */
+        sim_remove(f->sim, 0x20);
+        sim_chip(f->sim, 0x20, "model port\n");
+        sim_pull_low(f->sim, 0x20, 0x01);
+        assert_int_equal(harness_open(f->harness), 0);
+        sample(f, &r);
+        assert_int_equal(sim_peek(f->sim, 0x20, 0), 0xff);
+        assert_int_equal(sim_peek(f->sim, 0x21, 0), 0xfd);
 }
 
 /* A pin that nobody configured is not driven, whatever holds it low when we come. */
@@ -408,9 +481,12 @@ int main(void) {
                 TEST(test_once),
                 TEST(test_no_transient),
                 TEST(test_methods),
+                TEST(test_key),
                 TEST(test_method_fails),
                 TEST(test_comes_back),
+                TEST(test_set_after_power_loss),
                 TEST(test_port),
+                TEST(test_port_loaded),
                 TEST(test_port_of_others),
                 TEST(test_shared),
                 TEST(test_two_expanders),

@@ -86,6 +86,17 @@ static void probe_put(Fixture *f, const char *id, int millidegrees) {
         file_put(f, id, "w1_slave", reading(text, millidegrees, 0x10));
 }
 
+/* With another resolution than 12 bits. */
+static void probe_put_bits(Fixture *f, const char *id, int millidegrees, int bits) {
+        uint8_t config = (uint8_t)((bits - 9) << 5 | 0x1f);
+        int t = millidegrees * 16 / 1000;
+        char text[READING];
+
+        file_put(f, id, "w1_slave",
+                 slave(text, (uint8_t[]){(uint8_t)t, (uint8_t)(t >> 8), 0x4b, 0x46, config, 0xff, 0x10, 0x10}, "YES",
+                       millidegrees));
+}
+
 static void probe_remove(Fixture *f, const char *id) {
         file_put(f, id, NULL, NULL);
 }
@@ -284,6 +295,18 @@ static void test_retries(void **state) {
         assert_false(queue_empty(f));
 }
 
+static bool conversion_was_started(Fixture *f) {
+        char path[256], text[16] = "";
+        FILE *file;
+
+        snprintf(path, sizeof(path), "%s/" MASTER "/therm_bulk_read", f->root);
+        file = fopen(path, "re");
+        assert_non_null(file);
+        assert_non_null(fgets(text, sizeof(text), file));
+        fclose(file);
+        return strcmp(text, "trigger\n") == 0;
+}
+
 /* Read again and again it could keep the kernel from taking it off the bus. */
 static void test_left_alone(void **state) {
         Fixture *f = *state;
@@ -294,9 +317,12 @@ static void test_left_alone(void **state) {
         queue(f, BOILER, 20000, 0x10);
         assert_int_equal(harness_open(f->harness), 0);
         assert_int_equal(sample(f), -EBADMSG);
+        tree_put(f->root, MASTER "/therm_bulk_read", "0\n");
         assert_int_equal(sample_after(f, 1000000000), -EBADMSG);
         expect_bad(f, "boiler_temp", "no temperature");
+        assert_false(conversion_was_started(f)); /* for nobody */
         assert_int_equal(sample_after(f, 200000000), 0);
+        assert_true(conversion_was_started(f));
         assert_float_equal(value(f, "boiler_temp"), 20, 0);
         assert_true(queue_empty(f));
         queue(f, BOILER, 21000, 0x10);
@@ -386,6 +412,8 @@ static void test_only(void **state) {
 typedef struct Kernel {
         Fixture *f;
         const char *state;
+        useconds_t delay; /* of the write: it converts */
+        bool silent;      /* no probe answered: the readings stay as they were */
         char written[32];
         bool was_locked;
         pthread_t thread;
@@ -412,14 +440,17 @@ static void *kernel_run(void *data) {
         int fd;
 
         kernel_path(k->f, path, "/therm_bulk_read");
+        usleep(k->delay);
         fd = open(path, O_RDONLY | O_CLOEXEC);
         if (fd < 0 || read(fd, k->written, sizeof(k->written) - 1) <= 0) {
                 close(fd);
                 return NULL;
         }
         k->was_locked = lock_is_held(k->f);
-        probe_put(k->f, BOILER, 60000);
-        probe_put(k->f, ROOM, 21000);
+        if (!k->silent) {
+                probe_put(k->f, BOILER, 60000);
+                probe_put(k->f, ROOM, 21000);
+        }
         close(fd);
         fd = open(path, O_WRONLY | O_CLOEXEC);
         if (fd >= 0 && write(fd, k->state, strlen(k->state)) < 0)
@@ -428,14 +459,19 @@ static void *kernel_run(void *data) {
         return NULL;
 }
 
-static void kernel_start(Kernel *k, Fixture *f, const char *state) {
+static void kernel_run_with(Kernel *k) {
+        const Fixture *f = k->f;
         char path[256];
 
-        *k = (Kernel){.f = f, .state = state};
         kernel_path(f, path, "/therm_bulk_read");
         unlink(path);
         assert_int_equal(mkfifo(path, 0666), 0);
         assert_int_equal(pthread_create(&k->thread, NULL, kernel_run, k), 0);
+}
+
+static void kernel_start(Kernel *k, Fixture *f, const char *state) {
+        *k = (Kernel){.f = f, .state = state};
+        kernel_run_with(k);
 }
 
 /* It has waited in vain: nobody asks it any more. */
@@ -474,6 +510,58 @@ static void test_all_at_once(void **state) {
         assert_int_equal(harness_count(f->harness, "w1_" BOILER), 2);
 }
 
+/* The kernel keeps for ever that a conversion was made: a single probe must not be read as it was then. */
+static void test_one_at_once(void **state) {
+        Fixture *f = *state;
+        Kernel k;
+
+        configure(f, BOILER);
+        probe_put(f, BOILER, 1000);
+        assert_int_equal(harness_open(f->harness), 0);
+        assert_int_equal(sample(f), 0); /* on this bus the kernel has no such thing */
+        tree_put(f->root, MASTER "/therm_bulk_read", "0\n");
+        assert_int_equal(sample(f), 0);
+        assert_true(conversion_was_started(f));
+        kernel_start(&k, f, "1\n");
+        assert_int_equal(sample(f), 0);
+        pthread_join(k.thread, NULL);
+        assert_string_equal(k.written, "trigger\n");
+        assert_true(k.was_locked);
+        assert_float_equal(value(f, "boiler_temp"), 60, 0);
+        kernel_start(&k, f, "0\n");
+        assert_int_equal(sample(f), 0);
+        pthread_join(k.thread, NULL);
+        assert_int_equal(harness_logged(f->harness, TBAGENT_INFO, "one by one"), 0); /* which makes no difference to it */
+}
+
+/* Where no probe answers the kernel says at once that all have converted. What they hold then is old. */
+static void test_at_once_in_no_time(void **state) {
+        Fixture *f = *state;
+        Kernel k;
+
+        configure(f, BOILER);
+        f->options[2] = (Option){"sensors.room_temp.id", ROOM};
+        probe_put(f, ROOM, 19000);
+        queue(f, BOILER, 1000, 0x10); /* what it held; read, and thrown away */
+        queue(f, BOILER, 2000, 0x10);
+        file_put(f, BOILER, "conv_time", "750000\n");
+        assert_int_equal(harness_open(f->harness), 0);
+        k = (Kernel){.f = f, .state = "1\n", .silent = true};
+        kernel_run_with(&k);
+        assert_int_equal(sample(f), 0);
+        pthread_join(k.thread, NULL);
+        assert_float_equal(value(f, "boiler_temp"), 2, 0);
+        assert_true(queue_empty(f));
+
+        queue(f, BOILER, 3000, 0x10); /* it took its time */
+        file_put(f, BOILER, "conv_time", "10\n");
+        k = (Kernel){.f = f, .state = "1\n", .silent = true, .delay = 400000};
+        kernel_run_with(&k);
+        assert_int_equal(sample(f), 0);
+        pthread_join(k.thread, NULL);
+        assert_float_equal(value(f, "boiler_temp"), 3, 0);
+}
+
 static void test_not_at_once(void **state) {
         Fixture *f = *state;
         Kernel k;
@@ -481,7 +569,6 @@ static void test_not_at_once(void **state) {
         probe_put(f, BOILER, 1000);
         assert_int_equal(harness_open(f->harness), 0);
         kernel_start(&k, f, "1\n");
-        assert_int_equal(sample(f), 0); /* a single one needs none */
         probe_put(f, ROOM, 2000);
         tree_put(f->root, MASTER "/26-000001a2b3c4/name", "with it on the bus the kernel would go astray");
         for (int i = 0; i < 2; i++)
@@ -534,8 +621,8 @@ static void test_resolution(void **state) {
         f->options[2] = (Option){"sensors.room_temp.id", ROOM};
         f->options[3] = (Option){"sensors.room_temp.resolution", "10"};
         f->options[4] = (Option){"resolution", "9"};
-        probe_put(f, BOILER, 1000);
-        probe_put(f, ROOM, 2000);
+        probe_put_bits(f, BOILER, 1000, 9);
+        probe_put_bits(f, ROOM, 2000, 10);
         file_put(f, BOILER, "resolution", "12\n");
         file_put(f, ROOM, "resolution", "12\n");
         assert_int_equal(harness_open(f->harness), 0);
@@ -547,7 +634,7 @@ static void test_resolution(void **state) {
         file_put(f, BOILER, "w1_slave", "");
         assert_int_equal(sample(f), 0);
         expect_resolution(f, BOILER, 12);
-        probe_put(f, BOILER, 1000);
+        probe_put_bits(f, BOILER, 1000, 9);
         assert_int_equal(sample(f), 0);
         expect_resolution(f, BOILER, 9);
 
@@ -559,9 +646,42 @@ static void test_resolution(void **state) {
         assert_int_equal(
                 harness_logged(f->harness, TBAGENT_WARNING, "room_temp: " ROOM " does not take a resolution of 11 bits; "), 1);
         file_put(f, ROOM, "resolution", "12\n");
+        probe_put_bits(f, ROOM, 2000, 11);
         assert_int_equal(sample(f), 0);
         expect_resolution(f, ROOM, 11);
         assert_float_equal(value(f, "room_temp"), 2, 0);
+}
+
+/* It lost its supply and says so by its resolution alone: the kernel did not wait for it, so this is an old reading. */
+static void test_resolution_lost(void **state) {
+        Fixture *f = *state;
+        char text[READING];
+
+        configure(f, BOILER);
+        f->options[2] = (Option){"resolution", "9"};
+        file_put(f, BOILER, "resolution", "9\n");
+        probe_put_bits(f, BOILER, 20000, 9);
+        assert_int_equal(harness_open(f->harness), 0);
+        assert_int_equal(sample(f), 0);
+        file_put(f, BOILER, "resolution", "12\n");
+        probe_put(f, BOILER, 21000);
+        assert_int_equal(sample(f), -ESTALE);
+        expect_bad(f, "boiler_temp", "has 12 bits of resolution, no longer 9: it lost its supply");
+        probe_put_bits(f, BOILER, 22000, 9);
+        assert_int_equal(sample(f), 0);
+        expect_resolution(f, BOILER, 9);
+        assert_float_equal(value(f, "boiler_temp"), 22, 0);
+
+        /* Where none is wanted, what another program sets is learned. And a copy with 14 bits has them. */
+        f->options[2] = (Option){NULL, NULL};
+        file_put(f, BOILER, "resolution", "14\n");
+        assert_int_equal(sample(f), 0);
+        file_put(f, BOILER, "w1_slave",
+                 slave(text, (uint8_t[]){0x50, 1, 0x4b, 0x46, 0xff, 0xff, 0x10, 0x10}, "YES", 21000));
+        assert_int_equal(sample(f), -ESTALE);
+        for (int i = 0; i < 2; i++)
+                assert_int_equal(sample(f), 0);
+        assert_float_equal(value(f, "boiler_temp"), 21, 0);
 }
 
 static void test_resolution_refused(void **state) {
@@ -737,9 +857,12 @@ int main(void) {
                 TEST(test_only),
                 TEST(test_one_of_two_fails),
                 TEST(test_all_at_once),
+                TEST(test_one_at_once),
+                TEST(test_at_once_in_no_time),
                 TEST(test_not_at_once),
                 TEST(test_no_rights_at_once),
                 TEST(test_resolution),
+                TEST(test_resolution_lost),
                 TEST(test_two_buses),
                 TEST(test_bad_id),
                 TEST(test_no_bus),

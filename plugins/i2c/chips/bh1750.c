@@ -2,11 +2,15 @@
 /*
  * BH1750: illuminance.
  * ROHM BH1750FVI (2011.11, rev. D): commands p. 5, 180 ms at most p. 2, counts / 1.2 = lx p. 7. One measurement with
- * high resolution, then it powers down by itself. At 65535 it is blinded.
+ * high resolution, then it powers down by itself. At 65535 it is blinded. The time that the 1.2 belongs to is a register
+ * (MTreg, p. 11) that another program may have changed, and that only power-on sets back.
  */
 #include "../bytes.h"
 #include "../device.h"
 
+#define POWER_ON     0x01
+#define MTREG_HIGH   0x42 /* 69 in two commands */
+#define MTREG_LOW    0x65
 #define ONE_TIME_H   0x20
 #define MEASURE_USEC 180000u
 
@@ -14,6 +18,15 @@ static const Quantity quantities[] = {
         {"illuminance", "lx", KIND_NUMBER, 1},
         {NULL, NULL, KIND_NUMBER, 0},
 };
+
+static int init(Device *d) {
+        static const uint8_t commands[] = {POWER_ON, MTREG_HIGH, MTREG_LOW};
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < sizeof(commands); i++)
+                r = device_write(d, &commands[i], 1);
+        return r;
+}
 
 static int start(Device *d, uint32_t *ret_usec) {
         *ret_usec = MEASURE_USEC;
@@ -39,6 +52,7 @@ const Driver bh1750_driver = {
         .what = "illuminance",
         .addresses = "\x23\x5c",
         .quantities = quantities,
+        .init = init,
         .start = start,
         .read = read_light,
 };

@@ -2,7 +2,8 @@
 /*
  * CCS811: volatile organic compounds, and what carbon dioxide they would mean.
  * ams CCS811 (DS000459): registers table 22 and the following, start of the application and 1 ms for it table 8. It
- * begins in a boot loader; then it measures once a second. Less than 400 ppm is how it says that it is warming up.
+ * begins in a boot loader; then it measures once a second. Less than 400 ppm is how it says that it is warming up. An
+ * error stays in its status until its number is read (table 23, bit 0).
  * It stretches the clock, which the I2C of a Raspberry Pi up to the 4 does not bear at 100 kHz: the manual says how to
  * make the bus slower.
  */
@@ -13,6 +14,7 @@
 #define MEAS_MODE   0x01
 #define ALG_RESULT  0x02
 #define HW_ID       0x20
+#define ERROR_ID    0xe0
 #define APP_START   0xf4
 #define ID          0x81
 #define EVERY_1S    0x10
@@ -45,10 +47,12 @@ static int identify(Device *d) {
 
 static int init(Device *d) {
         State *s = d->data;
-        uint8_t status;
+        uint8_t status, error;
         int r;
 
         r = device_get(d, STATUS, &status, 1);
+        if (r == 0 && status & HAS_ERROR)
+                r = device_get(d, ERROR_ID, &error, 1); /* an old one, and no obstacle any more */
         if (r < 0)
                 return r;
         if (!(status & (APP_RUNS | APP_VALID)))
@@ -72,15 +76,23 @@ static int start(Device *d, uint32_t *ret_usec) {
         return 0;
 }
 
+static int error_read(Device *d) {
+        uint8_t error;
+        int r;
+
+        r = device_get(d, ERROR_ID, &error, 1);
+        return r < 0 ? r : device_fail(d, -EIO, "0x%02x says error 0x%02x", d->route.address, error);
+}
+
 static int result_read(Device *d, State *s) {
-        uint8_t b[6]; /* eCO2, TVOC, status, error */
+        uint8_t b[5]; /* eCO2, TVOC, status */
         int r;
 
         r = device_get(d, ALG_RESULT, b, sizeof(b));
         if (r < 0)
                 return r;
         if (b[4] & HAS_ERROR)
-                return device_fail(d, -EIO, "0x%02x says error 0x%02x", d->route.address, b[5]);
+                return error_read(d);
         if (!(b[4] & APP_RUNS))
                 return device_fail(d, -EIO, "0x%02x was started anew", d->route.address);
         if (!(b[4] & DATA_READY)) {

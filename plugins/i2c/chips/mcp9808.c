@@ -2,7 +2,8 @@
 /*
  * MCP9808: temperature. It measures by itself, every 250 ms at its full resolution.
  * Microchip MCP9808 (DS25095A): registers section 5.1, conversion 5.1.3.1 (two's complement, as the text says; the
- * printed code has the sign of negative temperatures the wrong way round).
+ * printed code has the sign of negative temperatures the wrong way round). Those 250 ms are typical, a maximum is not
+ * given: the first measurement is waited for longer, or what was there before the chip was woken up would be read.
  */
 #include "../bytes.h"
 #include "../device.h"
@@ -11,7 +12,7 @@
 #define TEMPERATURE  0x05
 #define MANUFACTURER 0x06
 #define DEVICE       0x07
-#define FIRST_USEC   250000u
+#define FIRST_USEC   350000u
 
 typedef struct State {
         bool first; /* after it was woken up it needs a while */

@@ -48,6 +48,7 @@ const Port pcf8574_port = {
                    .what = "8 inputs and outputs",
                    .addresses = "\x20\x21\x22\x23\x24\x25\x26\x27\x38\x39\x3a\x3b\x3c\x3d\x3e\x3f"},
         .n_pins = 8,
+        .no_registers = true,
         .look = look,
         .setup = write_latch,
         .write = write_latch,

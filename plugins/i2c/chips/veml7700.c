@@ -3,7 +3,8 @@
  * VEML7700: illuminance.
  * Vishay VEML7700 (84286): command codes 0 and 4. Application note 84323 (2025): lx per count by gain and integration
  * time, the range switching between 100 and 10 000 counts, and the polynomial for more than 1000 lx. The step is
- * changed within a sample, so that its value is a good one at once.
+ * changed within a sample, so that its value is a good one at once. Beyond the 140 000 lx that the chip measures (84286,
+ * features) the polynomial gives anything.
  */
 #include "../bytes.h"
 #include "../device.h"
@@ -14,6 +15,7 @@
 #define COUNTS_LOW    100
 #define COUNTS_HIGH   10000
 #define BRIGHT        1000.0 /* lx from where it is not linear */
+#define LUX_MAX       140000.0
 #define WAKE_USEC     5000u
 #define MOVES_MAX     4
 
@@ -72,6 +74,7 @@ static int read_light(Device *d) {
         State *s = d->data;
         uint8_t b[2];
         int r, move = 0;
+        double lux;
 
         r = device_get(d, COUNTS, b, sizeof(b));
         if (r < 0)
@@ -85,10 +88,11 @@ static int read_light(Device *d) {
                 return READ_MORE;
         }
         s->moves = 0;
-        if (le16(b) == UINT16_MAX)
+        lux = corrected(le16(b) * steps[s->step].lux);
+        if (le16(b) == UINT16_MAX || lux > LUX_MAX)
                 device_bad(d, 0, "too bright for the sensor");
         else
-                device_good(d, 0, corrected(le16(b) * steps[s->step].lux));
+                device_good(d, 0, lux);
         return 0;
 }
 
