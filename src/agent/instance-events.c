@@ -12,7 +12,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "agent/instance-private.h"
+#include "agent/instance-inside.h"
 #include "agent/intake.h"
 #include "base/log.h"
 

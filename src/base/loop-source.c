@@ -3,7 +3,7 @@
 #include <pthread.h>
 #include <signal.h>
 
-#include "base/loop-private.h"
+#include "base/loop-inside.h"
 
 typedef struct SignalHandler {
         loop_signal_fn fn;

@@ -3,7 +3,7 @@
  * deadline and, where deadlines are equal, by arming; the rest still goes through sd-event, so that sockets
  * and children work in simulated hours too. Arming never fails: the heap has room for every timer from the
  * moment it is made. */
-#include "base/loop-private.h"
+#include "base/loop-inside.h"
 
 #define NOT_IN_HEAP SIZE_MAX
 

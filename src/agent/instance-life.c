@@ -2,7 +2,7 @@
 /* The life of an instance and its process, and what it is told; what it tells is in instance-events.c. */
 #include <stdio.h>
 
-#include "agent/instance-private.h"
+#include "agent/instance-inside.h"
 #include "agent/plugins.h"
 #include "base/log.h"
 

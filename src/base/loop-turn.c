@@ -13,7 +13,7 @@
 #include <sys/eventfd.h>
 #include <time.h>
 
-#include "base/loop-private.h"
+#include "base/loop-inside.h"
 
 #define SIMULATED_START (1000 * USEC_PER_SEC)
 #define DRAIN_MAX 4096 /* dispatches between two simulated timers: an fd that is always ready must not stop the clock */
