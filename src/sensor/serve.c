@@ -250,8 +250,11 @@ static int fd_answer(const Frame *f, int *fd) {
 
 static int take_fd(void *userdata, const char *name) {
         Serve *s = userdata;
-        int r = outbox_send(s->params.outbox, FRAME_FD_TAKE, name);
+        int r;
 
+        if (s->params.once)
+                return -ENOENT; /* what is kept is not for who only looks */
+        r = outbox_send(s->params.outbox, FRAME_FD_TAKE, name);
         if (r == 0)
                 r = outbox_drain(s->params.outbox, DRAIN_WAIT);
         if (r <= 0)
