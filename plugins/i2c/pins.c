@@ -17,6 +17,8 @@
 
 #include "pins.h"
 
+#define TOGGLE 2
+
 typedef struct Pin {
         const char *key, *channel; /* borrowed from the options; rpc() names it by its channel */
         uint16_t bit;
@@ -215,7 +217,8 @@ static int refuse(I2c *i, uint64_t id, const char *code, const char *key, const 
         return tbagent_reply_error(i->host, id, code, text);
 }
 
-static int output_set(I2c *i, Expander *e, const Pin *p, uint64_t id, bool on) {
+/* on: 1, 0, or TOGGLE */
+static int output_set(I2c *i, Expander *e, const Pin *p, uint64_t id, int on) {
         uint16_t before, levels;
         int r;
 
@@ -224,6 +227,8 @@ static int output_set(I2c *i, Expander *e, const Pin *p, uint64_t id, bool on) {
         r = levels_read(e, &levels);
         if (r == 0) {
                 before = e->state.latch;
+                if (on == TOGGLE)
+                        on = (before & p->bit) != level_of(p, true);
                 latch_set(e, p, on);
                 r = e->port->write(&e->device, &e->state);
                 if (r < 0)
@@ -250,8 +255,7 @@ static int pin_get(I2c *i, Expander *e, const Pin *p, uint64_t id) {
 int pins_rpc(I2c *i, uint64_t id, const char *channel, const char *method, const char *params) {
         Expander *e = NULL;
         Pin *p = pin_find(i, channel, &e);
-        uint16_t levels;
-        int on;
+        int on = TOGGLE;
 
         if (!p)
                 return refuse(i, id, "unknown_channel", channel, "is none of `pins`");
@@ -261,12 +265,8 @@ int pins_rpc(I2c *i, uint64_t id, const char *channel, const char *method, const
                 return pin_get(i, e, p, id);
         if (!p->output)
                 return refuse(i, id, "bad_params", channel, "is an input: direction = \"out\" makes it an output");
-        if (strcmp(method, "toggle") == 0) {
-                if (levels_read(e, &levels) < 0)
-                        return refuse(i, id, "failed", channel, e->device.why);
-                return output_set(i, e, p, id, (e->state.latch & p->bit) != level_of(p, true));
-        }
-        on = bool_parse(params);
+        if (strcmp(method, "toggle") != 0)
+                on = bool_parse(params);
         if (on < 0)
                 return refuse(i, id, "bad_params", channel, "is set to true or false");
         return output_set(i, e, p, id, on);
